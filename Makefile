@@ -1,0 +1,72 @@
+# make study   set up everything and run the main job on the embedded dataset
+# make test    set up everything and run all tests
+# make help    the rest
+PYTHON ?= python3
+VENV   := .venv
+LATEST := .venv-latest
+ifeq ($(OS),Windows_NT)
+bin := Scripts
+else
+bin := bin
+endif
+BIN    := $(VENV)/$(bin)
+PIP    := -m pip --disable-pip-version-check install --quiet
+READY  := $(VENV)/ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup study test check nbtest pytest test-latest docs readme prepare lab bench clean
+
+study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
+	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
+
+test: $(READY)  ## all tests: checks, notebooks, then pytest
+	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory nbtest
+	$(MAKE) --no-print-directory pytest
+
+check: $(READY)  ## package equals notebooks, README equals index, notebooks clean, ruff
+	$(BIN)/python tools/check.py
+
+nbtest: $(READY)  ## run every notebook as a test
+	$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+
+pytest: $(READY)  ## the tests of tests/
+	$(BIN)/python -m pytest -n 2
+
+test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
+	@$(PYTHON) tools/can_venv.py
+	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
+	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e . pytest pytest-xdist playwright nbdev nbformat nbclient ipykernel
+	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/nbdev-test --n_workers 2 --do_print
+	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/python -m pytest -n 2
+
+docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
+	$(BIN)/python tools/docs.py
+
+readme: $(READY)  ## README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+prepare: $(READY)  ## before a commit: export, clean, README
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	$(BIN)/python tools/readme.py
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab nbs
+
+setup: $(READY)  ## the environment alone
+
+# Made anew only when what is installed changes.
+$(READY): settings.ini setup.py pyproject.toml
+	@$(PYTHON) tools/can_venv.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing imgcls and what it needs into $(VENV) (a few minutes, several GB)"
+	$(BIN)/python $(PIP) -e ".[dev]"
+	$(BIN)/python tools/hooks.py
+	@touch $@
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
+
+clean:  ## remove what was built; the environments and your studies stay
+	rm -rf _proc _docs build dist *.egg-info .pytest_cache .ruff_cache
