@@ -37,7 +37,7 @@ test-latest:  ## pytest and the notebooks with the newest version of everything 
 	@$(PYTHON) tools/can_venv.py
 	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
 	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e . pytest pytest-xdist playwright nbdev nbformat nbclient ipykernel
-	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/nbdev-test --n_workers 2 --do_print
+	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print
 	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/python -m pytest -n 2
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)

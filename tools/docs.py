@@ -1,4 +1,5 @@
 """Render the site into _docs: with Quarto where it is installed, else offline with smalldocs, both from nbs/_quarto.yml."""
+import re
 import shutil
 import subprocess
 import sys
@@ -6,6 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+
+
+def _plain_names(cache):
+    "Quarto names a page by its `output-file` (02_data.ipynb makes data.html, and links say so); smalldocs by its notebook."
+    for page in [*cache.rglob('*.ipynb'), cache/'sidebar.yml']:
+        text = page.read_text(encoding='utf-8')
+        text = re.sub(r'\boutput-file: .*?\\n', '', text)
+        page.write_text(re.sub(r'\b\d+[a-zA-Z0-9]*_(\w+\.ipynb)', r'\1', text), encoding='utf-8')
+        if page.suffix == '.ipynb': page.rename(page.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', page.name)))
 
 
 def main():
@@ -19,6 +29,7 @@ def main():
     refresh_quarto_yml()
     shutil.rmtree(ROOT/'_proc', ignore_errors=True)
     cache = proc_nbs(n_workers=2)
+    _plain_names(cache)
     subprocess.run([BIN/'smalldocs', 'render', '--quiet', cache], cwd=ROOT, check=True)
     shutil.rmtree(ROOT/'_docs', ignore_errors=True)
     shutil.move(cache/'_docs', ROOT/'_docs')
