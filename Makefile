@@ -1,12 +1,13 @@
 # make study   set up everything and run the main job on the embedded dataset
 # make test    set up everything and run all tests
 # make help    the rest
-PYTHON ?= python3
 VENV   := .venv
 LATEST := .venv-latest
 ifeq ($(OS),Windows_NT)
+PYTHON ?= python
 bin := Scripts
 else
+PYTHON ?= python3
 bin := bin
 endif
 BIN    := $(VENV)/$(bin)
@@ -14,7 +15,10 @@ PIP    := -m pip --disable-pip-version-check install --quiet
 READY  := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup study test check nbtest pytest test-latest docs readme prepare lab bench clean
+# Notebooks are tested two at a time, one thread each, and with an empty cache, so that nothing left by an earlier run helps them.
+alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache OMP_NUM_THREADS=1 $(1); failed=$$?; rm -rf $$cache; exit $$failed
+
+.PHONY: study test check nbtest pytest test-latest docs readme prepare lab setup help clean
 
 study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
 	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
@@ -28,17 +32,18 @@ check: $(READY)  ## package equals notebooks, README equals index, notebooks cle
 	$(BIN)/python tools/check.py
 
 nbtest: $(READY)  ## run every notebook as a test
-	$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+	@$(call alone,$(BIN)/nbdev_test --n_workers 2 --do_print --timing)
 
 pytest: $(READY)  ## the tests of tests/
 	$(BIN)/python -m pytest -n 2
 
+test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(PYTHON) tools/can_venv.py
 	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
 	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e . pytest pytest-xdist playwright nbdev nbformat nbclient ipykernel
-	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print
-	PATH="$(CURDIR)/$(LATEST)/$(bin):$$PATH" $(LATEST)/$(bin)/python -m pytest -n 2
+	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
+	$(LATEST)/$(bin)/python -m pytest -n 2
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 	$(BIN)/python tools/docs.py

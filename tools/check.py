@@ -51,7 +51,7 @@ def main():
         if found := check():
             bad = True
             print(f'check: {what}: {", ".join(found)}; run `make prepare` and commit', file=sys.stderr)
-    bad |= subprocess.run([BIN/'ruff', 'check', '--quiet', ROOT], cwd=ROOT).returncode != 0
+    bad |= subprocess.run([BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT], cwd=ROOT).returncode != 0
     if bad: sys.exit(1)
     print('check: the package, README.md and the notebooks agree; ruff is content')
 
