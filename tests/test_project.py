@@ -51,6 +51,10 @@ def settings():
 
 # Rooms
 
+def test_room_numbers_are_unique():
+    assert len(set(ROOMS.values())) == len(ROOMS)
+
+
 @each_notebook
 def test_rooms_import_only_lower_rooms(path):
     room = re.sub(r'^\d+_', '', path.stem)
@@ -181,13 +185,50 @@ def test_merging_keeps_a_notebook_valid(tmp_path):
     assert not any('<<<<<<<' in ''.join(c['source']) for c in merged['cells'])
 
 
-# The tools
+# The site, the README and CI
 
-def test_readme_tables_survive_github():
-    "GitHub drops style sheets but shows their text, and a blank line ends an HTML block."
+def test_sidebar_lists_every_notebook():
+    listed = re.findall(r'- (\S+\.ipynb)', (ROOT/'nbs/sidebar.yml').read_text(encoding='utf-8'))
+    assert sorted(listed) == sorted(p.relative_to(ROOT/'nbs').as_posix() for p in NOTEBOOKS)
+
+
+def test_workflow_actions_are_pinned():
+    used = [u for p in (ROOT/'.github/workflows').glob('*.yml') for u in re.findall(r'uses: *(\S+)', p.read_text(encoding='utf-8'))]
+    assert used and all(re.fullmatch(r'[\w./-]+@[0-9a-f]{40}', u) for u in used), used
+
+
+@pytest.fixture(scope='module')
+def readme():
     spec = importlib.util.spec_from_file_location('readme', ROOT/'tools/readme.py')
-    readme = importlib.util.module_from_spec(spec)
-    try: spec.loader.exec_module(readme)
+    module = importlib.util.module_from_spec(spec)
+    try: spec.loader.exec_module(module)
     except ImportError: pytest.skip('the README is made with nbdev 2, which is not in this environment')
+    return module
+
+
+def test_readme_tables_survive_github(readme):
+    "GitHub drops style sheets but shows their text, and a blank line ends an HTML block."
     html = '<div>\n<style scoped>\n .dataframe {}\n\n</style>\n<table class="dataframe">\n\n    <tr><td style="x">1</td></tr></table></div>'
     assert readme._plain_table(html) == '<table>\n<tr><td>1</td></tr></table>'
+
+
+def test_readme_links_start_at_the_root(readme):
+    source = '[a](00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](pic.png)'
+    assert readme._from_root(source) == '[a](nbs/00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](nbs/pic.png)'
+
+
+def test_readme_keeps_title_options_tables_and_pictures(readme, tmp_path):
+    cell = lambda kind, source, *outs: dict(cell_type=kind, id=source.encode().hex()[-16:], metadata={}, source=source, **(
+        dict(execution_count=None, outputs=list(outs)) if kind == 'code' else {}))
+    shown = lambda **data: dict(output_type='display_data', metadata={}, data={k.replace('_', '/'): v for k, v in data.items()})
+    nb = dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[
+        cell('markdown', '# name\n\n> A claim'),
+        cell('code', '#| hide\nsecret = 1'),
+        cell('code', '#| echo: false\nframe', shown(text_html='<table><tr><td>7</td></tr></table>', text_plain='7')),
+        cell('code', '#| fig-alt: A curve\nplot()', shown(image_png='aGk=', text_plain='<Figure>'))])
+    (tmp_path/'index.ipynb').write_text(json.dumps(nb))
+    text, files = readme.render(tmp_path/'index.ipynb')
+    assert text.startswith('# name\n\n> A claim\n')
+    assert 'secret' not in text and 'frame' not in text and '<td>7</td>' in text
+    assert '```python\nplot()\n```' in text and '![A curve](index_files/figure-1.png)' in text and '<Figure>' not in text
+    assert files == {'index_files/figure-1.png': b'hi'}

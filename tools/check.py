@@ -24,7 +24,8 @@ def _exported():
         env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'}
         subprocess.run([BIN/'nbdev_export'], cwd=tmp, env=env, check=True)
         fresh, ours = ({p.relative_to(d).as_posix() for p in (d/'imgcls').rglob('*.py')} for d in (tmp, ROOT))
-        return sorted(f for f in fresh | ours if f not in fresh & ours or not filecmp.cmp(tmp/f, ROOT/f, shallow=False))
+        stale = [f'{f} (no notebook makes it: remove it)' for f in ours-fresh]
+        return sorted(stale+[f for f in fresh if f not in ours or not filecmp.cmp(tmp/f, ROOT/f, shallow=False)])
 
 
 def _unclean():

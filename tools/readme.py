@@ -31,6 +31,11 @@ def _front_matter(cell):
     cell.source = f'# {meta["title"]}\n\n> {meta["description"]}'
 
 
+def _from_root(source):
+    "Markdown with the links that are relative to nbs/ made relative to the README."
+    return re.sub(r'(\]\()(?!\w+:|[#/])', r'\1nbs/', source)
+
+
 def _options(source):
     "Split a code cell into its `#| key: value` options and the code below them."
     lines = source.splitlines()
@@ -46,6 +51,7 @@ def render(index=ROOT/'nbs/index.ipynb'):
     files = {}
     for cell in nb.cells:
         if cell.cell_type == 'raw' and cell.source.startswith('---'): _front_matter(cell)
+        if cell.cell_type == 'markdown': cell.source = _from_root(cell.source)
         if cell.cell_type != 'code': continue
         opts, cell.source = _options(cell.source)
         if opts.get('echo') is False: cell.source = ''
