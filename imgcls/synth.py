@@ -10,6 +10,7 @@ import csv, hashlib, json, os, subprocess, sys
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -25,12 +26,16 @@ def _rng(*key):
     "A generator that depends on the key alone: Python's own `hash` differs from process to process"
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=16).digest(), 'little')))
 
-# %% ../nbs/03_synth.ipynb #4d294c48
+# %% ../nbs/03_synth.ipynb #1a4cc39a
 LIGHTS = {  # colour of the light (r, g, b), contrast
-    'noon': (1.04, 1.03, .98, 1.05), 'overcast': (.9, .94, .97, .85), 'morning': (1.05, .97, .86, .9), 'golden': (1.18, .93, .66, 1.05),
-    'dusk': (.66, .58, .74, .95), 'night': (.34, .42, .58, .9)}
+    'noon': (1.04, 1.03, .98, 1.05), 'overcast': (.9, .94, .97, .85), 'morning': (1.05, .97, .86, .9), 'golden': (1.14, .95, .73, 1.05),
+    'dusk': (.78, .68, .8, .95), 'night': (.46, .55, .72, 1.)}
 BACKGROUNDS = ['forest', 'meadow', 'snow', 'rocks', 'autumn', 'shore']
+_POSES = {'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'sit', 'run', 'climb'], 'deer': ['walk', 'walk', 'walk', 'walk', 'graze', 'lie'],
+          'hare': ['sit', 'crouch', 'run'], 'owl': ['perch'], 'bear': ['walk', 'walk', 'sit', 'sniff'], 'duck': ['swim', 'stand'], 'hedgehog': ['walk', 'curl'],
+          'badger': ['walk', 'sniff', 'sit'], 'frog': ['sit', 'front']}
 
+# %% ../nbs/03_synth.ipynb #cd39ca42
 def scene(
     label:str,   # one of `CLASSES`
     number:int,  # which scene of the class, from 0
@@ -41,15 +46,15 @@ def scene(
     r = _rng('scene', label, int(number), int(seed))
     pick = lambda xs, p=None: xs[int(r.choice(len(xs), p=p))]
     return dict(
-        label=label, pose=pick(_POSES[label]), front=bool(r.random() < .35), shape=int(r.integers(1 << 30)), coat=int(r.integers(3)), dye=r.random(),
-        framing=pick(['whole', 'near', 'portrait'], [.62, .23, .15]), size=r.uniform(.34, .86), x=r.uniform(.3, .7), y=r.uniform(.7, .97),
-        turn=r.normal(0, 5), flip=bool(r.random() < .5), light=pick(list(LIGHTS), [.2, .2, .17, .17, .16, .1]), sun=r.uniform(-1, 1), fog=max(0, r.normal(.02, .16)),
-        background=pick(BACKGROUNDS), place=int(r.integers(1 << 30)), occlusion=r.beta(1.3, 2.2), cover=int(r.integers(1 << 30)),
-        blur=max(0, r.normal(.15, .5)), noise=r.gamma(1.5, 4.), grain=int(r.integers(1 << 30)), quality=int(r.integers(28, 93)))
+        label=label, pose=pick(_POSES[label]), front=bool(r.random() < .35), shape=int(r.integers(1 << 30)), coat=pick([0, 1, 2], [.5, .25, .25]), dye=r.random(),
+        framing=pick(['whole', 'near', 'portrait'], [.78, .11, .11]), size=r.uniform(.48, .95), x=r.uniform(.3, .7), y=r.uniform(.7, .97),
+        turn=r.normal(0, 5), flip=bool(r.random() < .5), light=pick(list(LIGHTS), [.22, .2, .18, .18, .15, .07]), sun=r.uniform(-1, 1), fog=max(0, r.normal(0, .08)),
+        background=pick(BACKGROUNDS), place=int(r.integers(1 << 30)), occlusion=r.beta(1., 4.2), cover=int(r.integers(1 << 30)),
+        blur=max(0, r.normal(0, .33)), noise=r.gamma(1.5, 2.), grain=int(r.integers(1 << 30)), quality=int(r.integers(50, 95)))
 
-# %% ../nbs/03_synth.ipynb #1a4cc39a
+# %% ../nbs/03_synth.ipynb #f9131c2d
 @lru_cache(64)
-def _spline(k, closed, m=5):
+def _spline(k, closed, m=4):
     "Catmull-Rom spline through `k` points as two matrices: points along it, and its tangents"
     seg = k if closed else k-1
     n = seg*m + (not closed)
@@ -63,6 +68,7 @@ def _spline(k, closed, m=5):
             B[j, at] += b[o]; D[j, at] += d[o]
     return B, D
 
+# %% ../nbs/03_synth.ipynb #673b22eb
 _ROUND = np.linspace(0, np.pi, 6)[1:-1]
 _CAP = np.cos(_ROUND)[:, None], np.sin(_ROUND)[:, None]
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2*np.pi, 14)[:-1]), np.sin(np.linspace(0, 2*np.pi, 14)[:-1])], 1)
@@ -70,16 +76,16 @@ _CIRCLE = np.stack([np.cos(np.linspace(0, 2*np.pi, 14)[:-1]), np.sin(np.linspace
 def _mix(a, b, t): return tuple(x+(y-x)*t for x, y in zip(a, b))
 def _tone(c, f): return tuple(min(255, x*f) for x in c)
 
-# %% ../nbs/03_synth.ipynb #cd39ca42
+# %% ../nbs/03_synth.ipynb #9f76d079
 class _Pen:
     "Collects the shapes of an animal, far ones first; x points ahead, y up, and the ground is y=0"
     def __init__(self, rng, parts=None, A=None, o=(0., 0.), head=None):
         self.rng, self.parts, self.A, self.o = rng, [] if parts is None else parts, np.eye(2) if A is None else A, np.array(o, float)
         self.head = head
-    def at(self, x, y, angle=0., scale=1., squeeze=1.):
+    def at(self, x, y, angle=0., scale=1.):
         "A pen whose origin is at (x, y), turned by `angle` degrees"
         c, s = np.cos(np.radians(angle))*scale, np.sin(np.radians(angle))*scale
-        return _Pen(self.rng, self.parts, self.A @ np.array([[c*squeeze, -s], [s*squeeze, c]]), self.A @ (x, y) + self.o)
+        return _Pen(self.rng, self.parts, self.A @ np.array([[c, -s], [s, c]]), self.A @ (x, y) + self.o)
     def put(self, p, col): self.parts.append((p @ self.A.T + self.o, col))
     def limb(self, pts, col, lit=False, fur=0., dark=.8):
         "A stroke along (x, y, radius) points; `lit`: a paler core above a darker rim makes it look round"
@@ -104,7 +110,7 @@ class _Pen:
     def poly(self, pts, col): self.put(np.array(pts, float), col)
     def dot(self, x, y, r, col, ry=None): self.put(_CIRCLE*(r, ry or r) + (x, y), col)
 
-# %% ../nbs/03_synth.ipynb #d2863c50
+# %% ../nbs/03_synth.ipynb #74e19ec6
 _BLACK, _WHITE, _PINK = (24, 20, 20), (236, 230, 220), (190, 140, 130)
 _COATS = {  # base, belly and cheeks, legs and marks, accent
     'fox': [((196, 104, 48), (236, 226, 212), (52, 38, 34), (240, 234, 224)), ((150, 112, 84), (214, 204, 190), (60, 50, 46), (230, 224, 216)),
@@ -127,11 +133,8 @@ _COATS = {  # base, belly and cheeks, legs and marks, accent
                ((150, 144, 136), (84, 78, 72), (46, 42, 40), (242, 238, 232))],
     'frog': [((104, 142, 60), (206, 206, 158), (66, 92, 42), (50, 60, 36)), ((134, 104, 66), (200, 184, 148), (94, 70, 46), (60, 46, 34)),
              ((120, 128, 78), (204, 198, 158), (82, 86, 54), (52, 50, 36))]}
-_POSES = {'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'run', 'climb'], 'deer': ['walk', 'walk', 'graze', 'lie'],
-          'hare': ['sit', 'crouch', 'run'], 'owl': ['perch'], 'bear': ['walk', 'walk', 'sit', 'sniff'], 'duck': ['swim', 'stand'], 'hedgehog': ['walk', 'curl'],
-          'badger': ['walk', 'sniff', 'sit'], 'frog': ['sit', 'front']}
 
-# %% ../nbs/03_synth.ipynb #4c1e866f
+# %% ../nbs/03_synth.ipynb #04d1f7d2
 _HEADS = {  # in skull radii: snout length, radius at its end, drop; ear length, width, lean in degrees; eye radius
     'fox': (2.0, .17, -.35, 1.15, .48, 18, .13), 'squirrel': (1.25, .3, -.25, .75, .34, 20, .2), 'deer': (2.3, .34, -.75, 1.5, .42, 58, .17),
     'hare': (1.25, .4, -.3, 2.3, .36, 12, .2), 'bear': (1.55, .42, -.4, .5, .42, 38, .09), 'badger': (1.9, .24, -.45, .36, .3, 50, .1)}
@@ -141,14 +144,15 @@ def _ear(pen, length, width, col, inner):
         w, h = width*s, length*s
         pen.blob([(-w*.8, -.1), (-w, h*.45), (-w*.2, h), (w*.2, h), (w, h*.45), (w*.8, -.1)], c)
 
+# %% ../nbs/03_synth.ipynb #8aa48d83
 def _head(pen, kind, coat, front, sex):
     "The head of a mammal about its skull's centre, from the side or looking at us"
     base, pale, dark, accent = coat
     snout, tip, drop, ear, width, lean, eye = _HEADS[kind]
     inner = {'fox': _BLACK, 'bear': dark, 'badger': _WHITE}.get(kind, _mix(_PINK, base, .4))
     back = accent if kind == 'badger' else base
-    if kind == 'deer' and sex: _antlers(pen, sex, front)
     if front:
+        if kind == 'deer' and sex: _antlers(pen, sex, front)
         for side in -1, 1: _ear(pen.at(side*.58, .62, -side*lean), ear, width*1.1, _tone(back, .85), inner)
         pen.limb([(0, .25, 1.), (0, -.15, .9), (0, -snout*.42, tip+.22)], back, lit=True)
         if kind in ('fox', 'squirrel', 'hare'):
@@ -169,27 +173,32 @@ def _head(pen, kind, coat, front, sex):
     if kind == 'bear': pen.limb([(.95, drop-.05, .42), (snout-.1, drop-.05, .36)], accent, lit=True)
     if kind == 'badger': pen.limb([(-.9, .5, .2), (.1, .3, .3), (.8, -.05, .22), (1.5, -.3, .12)], _BLACK)
     _ear(pen.at(-.28, .66, lean*.5-4), ear, width, back if kind != 'fox' else _tone(back, .9), inner)
+    if kind == 'deer' and sex: _antlers(pen, sex, front)
     pen.dot(.52, .2, eye, _BLACK); pen.dot(.56, .25, eye*.4, _WHITE)
     pen.dot(snout+tip*.5, drop+.06, .17, _BLACK, .14)
 
+# %% ../nbs/03_synth.ipynb #19ed8b25
 def _antlers(pen, size, front):
-    col = (122, 100, 76)
-    for side in ((-1, 1) if front else (.35, .75)):
-        x = (lambda v: side*v) if front else (lambda v: -.4+side*.4-v*.6)
-        pen.limb([(x(.25), .8, .11), (x(.8), 1.5*size+.3, .1), (x(1.), 2.4*size, .08), (x(.8), 3.1*size, .04)], col)
-        for h, out in ((.9, -.3), (1.7, .25), (2.3, .1)): pen.limb([(x(.75), h*size+.3, .08), (x(out+.3), (h+.9)*size, .03)], col)
+    col = (128, 104, 78)
+    beam = [(.3, .8, .13), (1.2, 1.6, .12), (1.5, 2.7, .1), (1., 3.6, .05)] if front else [(-.1, .8, .13), (-.9, 1.8, .12), (-.9, 3., .1), (-.2, 3.9, .05)]
+    tines = [((1.1, 1.5), (.9, 2.5)), ((1.5, 2.5), (2., 3.4))] if front else [((-.7, 1.5), (.35, 2.1)), ((-.95, 2.4), (-.05, 3.1))]
+    for dx, flip in ((0, -1), (0, 1)) if front else ((.3, 1), (0, 1)):
+        at = lambda x, y: (flip*x+dx, .7+(y-.7)*size)
+        pen.limb([(*at(x, y), w) for x, y, w in beam], _tone(col, .75 if dx else 1))
+        for a, b in tines: pen.limb([(*at(*a), .09), (*at(*b), .03)], _tone(col, .75 if dx else 1))
 
-# %% ../nbs/03_synth.ipynb #e3c5b0a0
+# %% ../nbs/03_synth.ipynb #fd2d5cda
 _BUILDS = {  # body: length, height, radii of hip, belly, chest · leg radii · neck: length, radii, angle · skull radius
-    'fox': (.95, .6, .16, .145, .185, .1, .05, .04, .3, .15, .12, 48, .155), 'deer': (.95, .86, .19, .19, .21, .12, .05, .035, .5, .15, .1, 62, .14),
+    'fox': (.95, .6, .16, .145, .185, .1, .05, .04, .3, .15, .12, 48, .155), 'deer': (.95, .92, .19, .19, .21, .12, .05, .035, .5, .15, .1, 62, .14),
     'bear': (1.05, .68, .33, .34, .33, .19, .13, .12, .22, .28, .25, 14, .25), 'badger': (1.0, .4, .23, .25, .22, .12, .09, .08, .2, .18, .15, 5, .17),
-    'squirrel': (.72, .36, .2, .17, .16, .12, .05, .04, .16, .13, .12, 35, .17), 'hare': (.8, .46, .24, .19, .18, .14, .06, .045, .2, .14, .12, 40, .165)}
+    'squirrel': (.66, .36, .2, .17, .16, .12, .05, .04, .16, .13, .12, 35, .17), 'hare': (.8, .46, .24, .19, .18, .14, .06, .045, .2, .14, .12, 40, .165)}
 
 def _leg(pen, x, y, foot, r, col, paw, fore, lift=0.):
     bend = -.03 if fore else .08
     pen.limb([(x, y, r[0]), (x+(foot-x)*.4+bend, y*.58+lift, (r[0]+r[1])/2), (x+(foot-x)*.8-bend*.9, y*.3+lift, r[1]), (foot, r[2]+lift, r[2])], col)
     pen.limb([(foot-.01, r[2]+lift, r[2]*1.1), (foot+r[2]*1.6, r[2]*.8+lift, r[2]*.85)], paw)
 
+# %% ../nbs/03_synth.ipynb #64ba2cee
 def _tail(pen, kind, pose, x, y, coat, r):
     base, pale, dark, accent = coat
     w = r.uniform(-1, 1)
@@ -200,79 +209,99 @@ def _tail(pen, kind, pose, x, y, coat, r):
         (a, b, s), (c, d, q) = pts[-2:]
         pen.limb([(a+(c-a)*.55, b+(d-b)*.55, s*.75), (c, d, q), (c+(c-a)*.25, d+(d-b)*.25, .02)], accent, fur=.1)
     elif kind == 'squirrel':
-        if pose == 'run': pts = [(x, y, .07), (x-.3, y+.02+.08*w, .15), (x-.65, y+.04+.15*w, .19), (x-1.05, y+.1+.2*w, .1)]
+        if pose in ('run', 'climb'): pts = [(x, y, .07), (x-.22, y+.1, .14), (x-.36, y+.4+.08*w, .2), (x-.62+.1*w, y+.66, .18), (x-.95+.1*w, y+.62+.15*w, .08)]
         else: pts = [(x+.02, .1, .08), (x-.3, .16, .16), (x-.4, .55, .21), (x-.3+.08*w, .95, .22), (x-.45+.16*w, 1.2, .16), (x-.66+.2*w, 1.1, .06)]
         pen.limb(pts, accent, lit=True, fur=.1)
     elif kind == 'deer': pen.limb([(x+.03, y+.08, .06), (x-.06, y-.08, .05)], accent)
     elif kind == 'hare': pen.dot(x-.06, y*.75, .1, pale)
     elif kind == 'badger': pen.limb([(x, y, .1), (x-.2, y-.06, .09), (x-.32, y-.1, .04)], _mix(base, pale, .2), fur=.1)
 
+# %% ../nbs/03_synth.ipynb #a6b1d475
+def _posture(kind, pose, r):
+    "Where the joints of a mammal are: hip (x0, y0), shoulder (x1, y1), radii, the neck's angle, the legs' swing"
+    L, H, hip, belly, chest, *legs, neck, n0, n1, angle, skull = _BUILDS[kind]
+    L, H, fat = L*r.uniform(.78, 1.08), H*r.uniform(.92, 1.08), r.uniform(.9, 1.15)
+    b = SimpleNamespace(hip=hip*fat, belly=belly*fat, chest=chest*fat, legs=legs, neck=neck, n0=n0, n1=n1, skull=skull, angle=angle+r.uniform(-14, 14),
+                        x0=-L/2, x1=L/2, y0=H, y1=H, phase=r.uniform(0, 2*np.pi), swing=r.uniform(.1, .24), tilt=r.uniform(-12, 14), arms='')
+    if pose in ('run', 'climb'): b.y1, b.angle, b.swing = H*1.1, b.angle-18, b.swing*2.2
+    if pose == 'lie': b.y0, b.y1 = b.hip, b.chest*1.15
+    if pose == 'crouch': b.y0, b.y1, b.x0 = b.hip*1.05, b.chest*1.25, -L*.38
+    if pose == 'graze': b.angle, b.tilt = r.uniform(-52, -38), b.tilt-38
+    if pose == 'sniff': b.angle, b.tilt = r.uniform(-40, -18), b.tilt-22
+    if pose == 'sit':
+        lean = np.radians({'squirrel': 62, 'hare': 55, 'bear': 58}.get(kind, 48) + r.uniform(-7, 7))
+        b.x0, b.y0, b.neck, b.angle = -L*.32, b.hip*1.05, b.neck*.9, b.angle+8
+        b.x1, b.y1 = b.x0+L*.85*np.cos(lean), b.y0+L*.85*np.sin(lean)
+        b.arms = 'short' if kind in ('squirrel', 'bear') else 'long'
+    return b
+
+# %% ../nbs/03_synth.ipynb #07bede60
+def _far_legs(pen, b, pose, col, paw):
+    "The legs on the side that we don't see well, in the shade of the body"
+    x, y, (thick, _, thin) = b.x1, b.y1, b.legs
+    col, paw = _tone(col, .62), _tone(paw, .62)
+    if pose == 'lie': pen.limb([(x-.05, y*.5, thick), (x+.2, thin*2, b.legs[1]), (x+.42, thin, thin)], col)
+    elif pose == 'crouch': pen.limb([(x-.02, y*.6, thick), (x+.06, thin, b.legs[1]), (x+.18, thin, thin)], col)
+    elif b.arms == 'short': pen.limb([(x, y-.05, thick*.8), (x+.18, y-.22, b.legs[1]), (x+.3, y-.14, thin)], col)
+    elif b.arms == 'long': _leg(pen, x+.08, y, x+.14, b.legs, col, paw, True)
+    else: _stride(pen, b, col, paw, b.phase, .07)
+
+# %% ../nbs/03_synth.ipynb #6b587c3e
+def _near_legs(pen, b, pose, base, col, paw):
+    "The legs on our side, with haunch and shoulder"
+    x, y, (thick, mid, thin) = b.x1, b.y1, b.legs
+    if pose not in ('sit', 'crouch', 'lie'):
+        _stride(pen, b, col, paw, b.phase+np.pi, 0)
+        for hx, hy in ((b.x0-.02, b.y0), (x-.04, y)): pen.limb([(hx, hy, thick*1.25), (hx+.01, hy*.74, thick)], base)
+        return
+    if b.arms == 'long': _leg(pen, x-.02, y, x+.04, b.legs, col, paw, True)
+    pen.limb([(b.x0-.02, b.y0, b.hip*.9), (b.x0+.12, b.y0*.85, b.hip*.75)], _tone(base, .97), lit=True)
+    pen.limb([(b.x0+.02, thin*1.1, thin*1.3), (b.x0+.2, thin, thin*1.2), (b.x0+b.hip+.22, thin, thin)], paw)
+    if pose == 'lie': pen.limb([(x-.08, y*.5, thick), (x+.1, thin*2, mid), (x+.34, thin, thin)], col)
+    if b.arms == 'short': pen.limb([(x-.03, y-.04, thick*.85), (x+.12, y-.26, mid), (x+.28, y-.18, thin)], col, lit=True)
+
+# %% ../nbs/03_synth.ipynb #28d8049b
+def _stride(pen, b, col, paw, phase, dx):
+    "A hind leg and a foreleg, half a step apart"
+    for x, y, ph, fore in ((b.x0+dx, b.y0, phase, False), (b.x1+dx-.03, b.y1, phase+np.pi, True)):
+        _leg(pen, x, y, x+b.swing*np.sin(ph), b.legs, col, paw, fore, max(0, np.cos(ph))*.1)
+
+# %% ../nbs/03_synth.ipynb #c0ed728b
+def _torso(pen, b, kind, pose, coat, r):
+    "Body with its pale belly, a deer's mirror and a fawn's spots"
+    base, pale, _, accent = coat
+    mx, my = (b.x0+b.x1)/2, (b.y0+b.y1)/2
+    pen.limb([(b.x0, b.y0, b.hip), (mx, my-.02, b.belly), (b.x1, b.y1, b.chest)], base, lit=True, fur=.02, dark=.74)
+    if kind in ('fox', 'deer', 'hare', 'squirrel'):
+        if pose == 'sit': pen.limb([(b.x0+.3, b.y0-.02, .1), (mx+.18, my-.02, .08), (b.x1+b.chest*.5, b.y1-.02, b.chest*.45)], pale)
+        else: pen.limb([(b.x0+.18, b.y0-b.hip*.82, .03), (mx, my-b.belly*.8, .05), (b.x1-.02, b.y1-b.chest*.75, .05)], pale)
+    if kind == 'deer':
+        pen.dot(b.x0-b.hip*.75, b.y0, .09, accent, .15)
+        if r.random() < .3:
+            for _ in range(14): pen.dot(r.uniform(b.x0-.05, b.x1), b.y0+r.uniform(-.02, .8)*b.hip, .02, pale)
+
+# %% ../nbs/03_synth.ipynb #902445c2
 def _mammal(pen, kind, pose, coat, front, r):
     "Fox, deer, bear, badger, squirrel and hare are one skeleton in six builds"
-    base, pale, dark, accent = coat
-    L, H, hip, belly, chest, *legs, neck, n0, n1, angle, skull = _BUILDS[kind]
-    legs = tuple(legs)
-    L, H = L*r.uniform(.78, 1.08), H*r.uniform(.92, 1.08)
-    fat = r.uniform(.9, 1.15)
-    hip, belly, chest = hip*fat, belly*fat, chest*fat
-    legcol, paw = {'fox': (_mix(base, dark, .75), dark), 'badger': (pale, dark), 'bear': (_mix(base, dark, .6), dark)}.get(kind, (_mix(base, dark, .4), dark))
+    base, pale, dark, _ = coat
+    b = _posture(kind, pose, r)
+    legs, paw = {'fox': (_mix(base, dark, .75), dark), 'badger': (pale, dark), 'bear': (_mix(base, dark, .6), dark)}.get(kind, (_mix(base, dark, .4), dark))
     if kind in ('squirrel', 'hare'): paw = _mix(base, pale, .3)
-    up, x0, x1 = 0., -L/2, L/2
-    y0 = y1 = H
-    t, swing = r.uniform(0, 2*np.pi), r.uniform(.1, .24)*(2.2 if pose == 'run' else 1)
-    sit = pose in ('sit', 'climb')
-    if pose == 'run': y0, y1, angle = H*1.0, H*1.1, angle-18
-    if pose == 'lie': y0, y1 = hip*1.0, chest*1.15
-    if pose == 'crouch': y0, y1, x0 = hip*1.05, chest*1.25, -L*.38
-    if sit:
-        lean = {'squirrel': 62, 'hare': 55, 'bear': 58}.get(kind, 48) + r.uniform(-7, 7)
-        x0, y0 = -L*.32, hip*1.05
-        x1, y1 = x0+L*.85*np.cos(np.radians(lean)), y0+L*.85*np.sin(np.radians(lean))
-    if pose == 'graze': angle = r.uniform(-52, -38)
-    elif pose == 'sniff': angle = r.uniform(-40, -18)
-    else: angle += r.uniform(-14, 14)
-    far = _tone(legcol, .62)
-    _tail(pen, kind, pose, x0-hip*.8, y0, coat, r)
-    mid = ((x0+x1)/2, (y0+y1)/2)
-    if sit and kind in ('squirrel', 'bear', 'hare'): arms = 'short' if kind != 'hare' else 'long'
-    else: arms = 'long' if sit else ''
-    if pose == 'lie':
-        pen.limb([(x1-.05, y1*.5, legs[0]), (x1+.2, legs[2]*2, legs[1]), (x1+.42, legs[2], legs[2])], far)
-    elif arms == 'long':
-        for dx, c in ((.1, far), (0, legcol)): _leg(pen, x1-.02+dx, y1, x1+.04+dx, legs, c, paw, True)
-    elif arms == 'short': pen.limb([(x1, y1-.05, legs[0]*.8), (x1+.18, y1-.22, legs[1]), (x1+.3, y1-.14, legs[2])], far)
-    elif pose == 'crouch': pen.limb([(x1-.02, y1*.6, legs[0]), (x1+.06, legs[2], legs[1]), (x1+.18, legs[2], legs[2])], legcol)
-    else:
-        for x, y, ph, fore in ((x0, y0, t, False), (x1-.04, y1, t+np.pi, True)):
-            _leg(pen, x+.07, y, x+.07+swing*np.sin(ph), legs, far, _tone(paw, .6), fore, max(0, np.cos(ph))*.1)
-    pen.limb([(x0, y0, hip), (mid[0], mid[1]-.02, belly), (x1, y1, chest)], base, lit=True, fur=.02, dark=.74)
-    if kind in ('fox', 'deer', 'hare', 'squirrel'):
-        pen.limb([(x0+.18, y0-hip*.82, .03), (mid[0], mid[1]-belly*.8, .05), (x1-.02, y1-chest*.75, .05)] if not sit else
-                 [(x0+.3, y0-.02, .1), (mid[0]+.18, mid[1]-.02, .08), (x1+chest*.5, y1-.02, chest*.45)], pale)
-    if kind == 'deer': pen.dot(x0-hip*.75, y0, .09, accent, .15)
-    if kind == 'deer' and r.random() < .3:
-        for _ in range(14): pen.dot(r.uniform(x0-.05, x1), y0+r.uniform(-.02, .8)*hip, .02, pale)
-    if pose in ('sit', 'crouch', 'climb', 'lie'):
-        pen.limb([(x0-.02, y0, hip*.9), (x0+.12, y0*.85, hip*.75)], _tone(base, .97), lit=True, dark=.8)
-        pen.limb([(x0+.02, legs[2]*1.1, legs[2]*1.3), (x0+.2, legs[2], legs[2]*1.2), (x0+hip+.22, legs[2], legs[2])], paw if kind != 'bear' else dark)
-        if pose == 'lie': pen.limb([(x1-.08, y1*.5, legs[0]), (x1+.1, legs[2]*2, legs[1]), (x1+.34, legs[2], legs[2])], legcol)
-        if arms == 'short': pen.limb([(x1-.03, y1-.04, legs[0]*.85), (x1+.12, y1-.26, legs[1]), (x1+.28, y1-.18, legs[2])], legcol, lit=True)
-    else:
-        for x, y, ph, fore in ((x0-.02, y0, t+np.pi, False), (x1-.02, y1, t, True)):
-            _leg(pen, x, y, x+swing*np.sin(ph), legs, legcol, paw, fore, max(0, np.cos(ph))*.1)
-            pen.limb([(x, y, legs[0]*1.25), (x+.01, y*.74, legs[0])], base)
-    a = np.radians(angle)
-    if sit: a, neck = a+.15, neck*.9
-    hx, hy = x1+chest*.35+neck*np.cos(a), y1+chest*.3+neck*np.sin(a)
-    pen.limb([(x1-.04, y1+.02, chest*.85), (x1+chest*.3, y1+chest*.25, (n0+chest)/2*.95), ((x1+hx)/2+.03, (y1+hy)/2+.02, n0), (hx, hy, n1)], base, lit=True, fur=.03)
-    if kind == 'fox': pen.limb([(x1+chest*.75, y1-.02, .08), (hx+.03, hy-skull*.7, .08)], pale, fur=.1)
-    tilt = {'graze': -38, 'sniff': -22}.get(pose, 0) + r.uniform(-12, 14)
-    sex = r.uniform(.6, 1.05) if r.random() < .45 else 0
-    _head(pen.at(hx+skull*.2, hy+skull*.25, r.uniform(-14, 14) if front else tilt, skull*r.uniform(.93, 1.08), 1), kind, coat, front, sex)
-    if kind == 'squirrel' and arms == 'short' and r.random() < .5: pen.dot(x1+.31, y1-.12, .06, (120, 80, 40))
-    pen.head = hx+skull*.5, hy+skull*.1, skull*2.6
+    _tail(pen, kind, pose, b.x0-b.hip*.8, b.y0, coat, r)
+    _far_legs(pen, b, pose, legs, paw)
+    _torso(pen, b, kind, pose, coat, r)
+    _near_legs(pen, b, pose, base, legs, paw)
+    x, y, a = b.x1, b.y1, np.radians(b.angle)
+    hx, hy = x+b.chest*.35+b.neck*np.cos(a), y+b.chest*.3+b.neck*np.sin(a)
+    pen.limb([(x-.04, y+.02, b.chest*.85), (x+b.chest*.3, y+b.chest*.25, (b.n0+b.chest)*.475), ((x+hx)/2+.03, (y+hy)/2+.02, b.n0), (hx, hy, b.n1)], base, lit=True, fur=.03)
+    if kind == 'fox': pen.limb([(x+b.chest*.75, y-.02, .08), (hx+.03, hy-b.skull*.7, .08)], pale, fur=.1)
+    antlers = r.uniform(.6, 1.05) if r.random() < .45 else 0
+    head = pen.at(hx+b.skull*.2, hy+b.skull*.25, r.uniform(-14, 14) if front else b.tilt, b.skull*r.uniform(.93, 1.08))
+    _head(head, kind, coat, front, antlers)
+    if kind == 'squirrel' and b.arms == 'short' and r.random() < .5: pen.dot(x+.31, y-.12, .06, (120, 80, 40))  # a nut
+    pen.head = hx+b.skull*.5, hy+b.skull*.1, b.skull*2.6
 
-# %% ../nbs/03_synth.ipynb #f9131c2d
+# %% ../nbs/03_synth.ipynb #0a4466eb
 def _owl(pen, pose, coat, front, r):
     base, pale, dark, accent = coat
     w, lean = r.uniform(.34, .44), r.uniform(-6, 6)
@@ -296,6 +325,7 @@ def _owl(pen, pose, coat, front, r):
     h.poly([(-.13, -.05), (.13, -.05), (0, -.48)], (90, 78, 60))
     pen.head = 0, 1.1, .5
 
+# %% ../nbs/03_synth.ipynb #4751043f
 def _duck(pen, pose, coat, front, r):
     base, pale, dark, accent = coat
     y = .1 if pose == 'swim' else .42
@@ -324,6 +354,7 @@ def _duck(pen, pose, coat, front, r):
         h.dot(.4, .25, .17, _BLACK); h.dot(.44, .3, .06, _WHITE)
     pen.head = hx+.1, hy, .45
 
+# %% ../nbs/03_synth.ipynb #79a6392c
 def _hedgehog(pen, pose, coat, front, r):
     base, pale, dark, accent = coat
     curl = pose == 'curl'
@@ -331,12 +362,15 @@ def _hedgehog(pen, pose, coat, front, r):
         for x in -.35, -.2, .25, .38: pen.limb([(x, .15, .06), (x+r.uniform(-.05, .05), .03, .045)], _mix(pale, dark, .6))
     cx, cy, w, h = 0, .3, .56, .36*r.uniform(.9, 1.1)
     if curl: w, h, cy = .46, .42, .36
-    for ring in range(7):
-        f = 1-ring*.13
-        n = 26
-        a = np.linspace(-.12 if not curl else -.6, np.pi+(.12 if not curl else .6), n)
-        spike = np.where(np.arange(n)%2, 1.13, .93)*f*(1+.04*r.standard_normal(n))
-        pen.poly(np.stack([cx-w*np.cos(a)*spike, cy-.14*f+h*np.sin(a)*spike*1.15], 1), (dark, base, _mix(base, accent, .5), base, accent, base, dark)[ring])
+    edge = .12 if not curl else .6
+    a = np.linspace(-edge, np.pi+edge, 20)
+    pen.poly(np.stack([cx-w*np.cos(a), cy-.1+h*np.sin(a)*1.1], 1), dark)
+    for f, m in ((1., 24), (.84, 22), (.66, 18), (.48, 14), (.3, 9)):  # spines lie backwards, the outermost first
+        a = np.linspace(-edge, np.pi+edge, m)+r.normal(0, .03, m)
+        x, y = cx-w*f*np.cos(a)*.92, cy-.1+h*f*np.sin(a)
+        dx, dy = -np.cos(a)*.13-.06, np.sin(a)*.15+.01
+        for i in range(m):
+            pen.poly([(x[i]-.035, y[i]-.02), (x[i]+dx[i], y[i]+dy[i]), (x[i]+.035, y[i]+.02)], (dark, base, accent, base)[int(r.integers(4))])
     head = pen.at(.42 if not curl else .3, .26 if not curl else .16, r.uniform(-14, 10), .19)
     if front:
         head.dot(0, 0, 1.1, pale); head.dot(0, -.3, .5, _tone(pale, .88), .45)
@@ -347,6 +381,7 @@ def _hedgehog(pen, pose, coat, front, r):
         head.dot(-.35, .5, .36, _mix(pale, dark, .4)); head.dot(.5, .15, .16, _BLACK); head.dot(1.9, -.14, .2, _BLACK)
     pen.head = .5, .25, .4
 
+# %% ../nbs/03_synth.ipynb #5de1eaa5
 def _frog(pen, pose, coat, front, r):
     base, pale, dark, accent = coat
     if front or pose == 'front':
@@ -374,6 +409,7 @@ def _frog(pen, pose, coat, front, r):
         pen.head = *(p.A @ (.35, .15) + p.o), .42
     for x, y in eyes: pen.dot(x, y, .11, _tone(base, .9)); pen.dot(x, y, .085, (214, 176, 70)); pen.dot(x, y, .06, _BLACK, .04); pen.dot(x+.02, y+.03, .02, _WHITE)
 
+# %% ../nbs/03_synth.ipynb #00a6b2e3
 _OTHERS = {'owl': _owl, 'duck': _duck, 'hedgehog': _hedgehog, 'frog': _frog}
 
 def _animal(s):
@@ -381,14 +417,14 @@ def _animal(s):
     r = _rng('shape', s['shape'])
     pen = _Pen(r)
     coats = _COATS[s['label']]
-    coat = [_mix(a, b, s['dye']*.6) for a, b in zip(coats[s['coat']], coats[(s['coat']+1)%3])]
+    coat = [_mix(a, b, s['dye']*.4) for a, b in zip(coats[s['coat']], coats[(s['coat']+1)%3])]
     wild = 1+r.normal(0, .09)
     coat = [_tone(c, wild) for c in coat]
     if s['label'] in _OTHERS: _OTHERS[s['label']](pen, s['pose'], coat, s['front'], r)
     else: _mammal(pen, s['label'], s['pose'], coat, s['front'], r)
     return pen.parts, pen.head
 
-# %% ../nbs/03_synth.ipynb #673b22eb
+# %% ../nbs/03_synth.ipynb #94bc6aac
 def _noise(r, n, cells, stretch=1, octaves=4, keep=.55):
     "Seamless smooth noise, n×n, zero mean, unit spread: fine detail added to coarse"
     out = np.zeros((n, n), np.float32)
@@ -398,6 +434,7 @@ def _noise(r, n, cells, stretch=1, octaves=4, keep=.55):
         out += keep**o*np.asarray(Image.fromarray(g).resize((n, n), Image.BICUBIC))
     return (out-out.mean())/out.std()
 
+# %% ../nbs/03_synth.ipynb #a03daf93
 @lru_cache(1)
 def _textures():
     "Noise that all scenes cut their pieces from, made once"
@@ -407,6 +444,7 @@ def _textures():
     t['low'] = t['ground'].T[:, ::1]
     return t
 
+# %% ../nbs/03_synth.ipynb #545cecf7
 def _cut(r, name, n, step=1):
     t = _textures()[name]
     k = min(n*step, t.shape[0])
@@ -415,6 +453,7 @@ def _cut(r, name, n, step=1):
     if t.shape[0] != n: t = np.asarray(Image.fromarray(t).resize((n, n), Image.BILINEAR)) if t.ndim == 2 else np.resize(t, (n, n, 3))
     return t
 
+# %% ../nbs/03_synth.ipynb #1b46937b
 @lru_cache(1)
 def _stamps():
     "Masks of grass, leaves, bushes and firs that scenes press onto their canvas in any colour, made once"
@@ -454,6 +493,7 @@ def _stamps():
     make('grass', 5, (320, 96), grass); make('leaves', 5, (160, 160), leaves); make('bush', 5, (128, 80), bush); make('fir', 3, (64, 128), fir)
     return out
 
+# %% ../nbs/03_synth.ipynb #cae3179c
 def _press(canvas, r, name, box, col):
     "Presses a stamp into box (x, y, width, height) of the canvas"
     x, y, w, h = (int(v) for v in box)
@@ -462,7 +502,7 @@ def _press(canvas, r, name, box, col):
     if r.random() < .5: m = m.transpose(Image.FLIP_LEFT_RIGHT)
     canvas.paste(tuple(int(v) for v in col), (x, y), m.resize((w, h), Image.BILINEAR))
 
-# %% ../nbs/03_synth.ipynb #9f76d079
+# %% ../nbs/03_synth.ipynb #b2fab9d4
 _PLACES = {  # sky above, sky at the horizon, far ground, near ground, plants
     'forest': ((96, 120, 96), (150, 168, 134), (84, 92, 58), (74, 66, 44), (50, 84, 42)), 'meadow': ((132, 176, 220), (206, 220, 226), (136, 156, 84), (92, 122, 52), (88, 128, 48)),
     'snow': ((168, 186, 206), (214, 220, 226), (212, 218, 226), (226, 230, 236), (72, 88, 80)), 'rocks': ((150, 178, 206), (204, 210, 210), (140, 132, 122), (116, 106, 94), (104, 112, 72)),
@@ -472,24 +512,25 @@ def _backdrop(s, n):
     "Sky, far trees and hills, ground, trunks, rocks and bushes on n×n pixels; the row of the horizon"
     r = _rng('place', s['place'])
     kind = s['background']
-    sky, low, far, near, plant = (np.array(c, np.float32)*(1+r.normal(0, .08))+r.normal(0, 7, 3) for c in _PLACES[kind])
+    sky, low, far, near, plant = ((np.array(c)*(1+r.normal(0, .12))+r.normal(0, 14, 3)).astype(np.float32) for c in _PLACES[kind])
     hz = r.uniform(.22, .6)
     t = (np.arange(n, dtype=np.float32)/n)[:, None]
     rows = np.where(t < hz, sky+(low-sky)*(t/hz), far+(near-far)*((t-hz)/(1-hz)))
-    img = np.broadcast_to(rows[:, None], (n, n, 3)) + _cut(r, 'cloud', n)[..., None]*7.
-    k = int(hz*n)
+    img = np.broadcast_to(rows[:, None], (n, n, 3)) + _cut(r, 'cloud', n)[..., None]*np.float32(7)
+    k = int(np.ceil(hz*n))
     tex = 'leaf' if kind in ('forest', 'autumn') else 'ground'
-    img[k:] += _cut(r, tex, n)[k:, :, None]*r.uniform(6, 20)*(.4 if kind == 'snow' else 1)
-    canvas = Image.fromarray(np.clip(img, 0, 255).astype(np.uint8))
+    img[k:] += _cut(r, tex, n)[k:, :, None]*np.float32(r.uniform(6, 20)*(.4 if kind == 'snow' else 1))
+    canvas = Image.fromarray(np.clip(img, 0, 255, out=img).astype(np.uint8))
     d = ImageDraw.Draw(canvas)
     ink = lambda c, f=1.: tuple(int(min(255, max(0, v*f))) for v in c)
     haze = lambda c, f: c+(low-c)*f
     if kind in ('meadow', 'rocks', 'shore', 'snow'):
+        ground = canvas.crop((0, k, n, n))
         for i in range(int(r.integers(1, 4))):
             x, w, h = r.uniform(-.1, 1.1)*n, r.uniform(.3, .7)*n, r.uniform(.05, .2)*n
             d.ellipse([x-w, k-h, x+w, k+h], fill=ink(haze(far*.8, .55-.2*i)))
         d.rectangle([0, k, n, k+n*.02], fill=ink(far))
-        canvas.paste(Image.fromarray(np.clip(img[k:], 0, 255).astype(np.uint8)), (0, k))
+        canvas.paste(ground, (0, k))
     if kind == 'shore':
         b = k+int((n-k)*r.uniform(.2, .9))
         water = np.clip((low*.55+far*.45)+_cut(r, 'low', n)[:b-k, :, None]*8, 0, 255).astype(np.uint8)
@@ -517,15 +558,16 @@ def _backdrop(s, n):
         w, y = r.uniform(.12, .45)*n, r.uniform(k, n*.9)
         c = plant*r.uniform(.55, 1.1) if r.random() < .6 else np.array((120, 84, 52), np.float32)*r.uniform(.6, 1.2)
         _press(canvas, r, 'bush' if r.random() < .6 else 'grass', (r.uniform(-.2, 1)*n, y-w*.6, w, w*.6), c)
-    return canvas, plant, near
+    return canvas, plant
 
-# %% ../nbs/03_synth.ipynb #f0e78d05
+# %% ../nbs/03_synth.ipynb #fe8dfddb
 def _cover(canvas, s, plant, box, n):
     "Grass, leaves and trunks between us and the animal"
     r, o = _rng('cover', s['cover']), s['occlusion']
     x0, y0, x1, y1 = box
     w, h = x1-x0, y1-y0
     kind = ('grass', 'grass', 'leaves', 'trunk')[int(r.integers(4))]
+    if o < .1: kind = 'grass'
     grass = o if kind == 'grass' else min(o, .25)
     top = h*(.05+.6*grass)
     c = plant if s['background'] != 'snow' else np.array((206, 210, 214), np.float32)
@@ -535,72 +577,84 @@ def _cover(canvas, s, plant, box, n):
             q = r.uniform(.3, .65)*n
             _press(canvas, r, 'leaves', (r.uniform(x0-.2*w, x1)-q*.3, r.uniform(y0-.6*h, y0+.5*h)-q*.5, q, q), plant*r.uniform(.5, 1.1))
     if kind == 'trunk':
-        d = ImageDraw.Draw(canvas)
-        for _ in range(1 + (o > .45)):
-            k, x, f = (.06+.22*o)*w*r.uniform(.6, 1.1), r.uniform(x0, x1), r.uniform(.6, 1.2)
-            c = np.array((92, 74, 58))*f
-            d.polygon([(x-k*.9, 0), (x+k*.9, 0), (x+k, n), (x-k, n)], fill=tuple(int(v*.8) for v in c))
-            d.polygon([(x-k*.7, 0), (x+k*.1, 0), (x+k*.15, n), (x-k*.8, n)], fill=tuple(int(v*1.1) for v in c))
+        for _ in range(1 + (o > .5)): _trunk(canvas, r.uniform(x0, x1), (.04+.13*o)*min(w, .8*n)*r.uniform(.7, 1.1), n, r.uniform(.6, 1.2))
 
-def _paint(s, side):
-    "Paints the scene of factors `s`: backdrop, animal, what covers it, light, blur and the camera's noise"
-    n = side*2
-    back, plant, near = _backdrop(s, side)
-    canvas = back.resize((n, n), Image.BILINEAR)
-    parts, head = _animal(s)
+# %% ../nbs/03_synth.ipynb #79dd2527
+def _trunk(canvas, x, k, n, f):
+    "A tree trunk in front of everything so far, from top to bottom; `k`: half its width"
+    d, c = ImageDraw.Draw(canvas), _tone((92, 74, 58), f)
+    for a, b, q in ((-1, 1, .72), (-.85, .6, .95), (-.7, .05, 1.15)):
+        d.polygon([(x+a*k*.94, 0), (x+b*k*.94, 0), (x+b*k, n), (x+a*k, n)], fill=tuple(int(v*q) for v in c))
+
+# %% ../nbs/03_synth.ipynb #e4a5b245
+def _place(parts, head, s, side):
+    "The shapes in pixels of the scene, and their box (left, top, right, bottom)"
     P = np.concatenate([p for p, _ in parts])
     turn = np.radians(s['turn'] + (72 if s['pose'] == 'climb' else 0))
     R = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * ([[-1 if s['flip'] else 1], [-1]])
-    P, head_at = P @ R.T, R @ head[:2]
+    P, eye = P @ R.T, R @ head[:2]
     lo, hi = P.min(0), P.max(0)
     if s['framing'] == 'portrait':
-        k = n*(.2+.22*s['size'])/head[2]
-        shift = np.array((s['x'], .35+.2*s['x']))*n - head_at*k
+        k = side*(.2+.22*s['size'])/head[2]
+        shift = np.array((s['x'], .35+.2*s['x']))*side - eye*k
     else:
-        k = n*(s['size'] if s['framing'] == 'whole' else s['size']+.35)/np.sqrt((hi[0]-lo[0])*(hi[1]-lo[1]))
-        shift = np.array((s['x']*n - (lo[0]+hi[0])/2*k, s['y']*n - hi[1]*k))
-    P = P*k + shift
-    lo, hi = P.min(0), P.max(0)
-    layer = Image.new('RGBA', (n, n))
+        size, (w, h) = s['size'] + (.35 if s['framing'] == 'near' else 0), hi-lo
+        k = side*min(size/np.sqrt(w*h), (1.5 if s['framing'] == 'near' else .95)/max(w, h))
+        half = min(w*k*(.46 if s['framing'] == 'whole' else .3), side/2)  # most of it stays in the picture
+        shift = np.array((np.clip(s['x']*side, half, side-half) - (lo[0]+hi[0])/2*k, s['y']*side - hi[1]*k))
+    return P*k + shift, (*(lo*k + shift).tolist(), *(hi*k + shift).tolist())
+
+def _paint(s, side):
+    "Paints the scene of factors `s`: backdrop, animal, what covers it, light, blur and the camera's noise"
+    canvas, plant = _backdrop(s, side)
+    parts, head = _animal(s)
+    P, box = _place(parts, head, s, side)
+    layer = Image.new('CMYK', (side*2, side*2))  # four plain channels: colour and cover; twice as fine, averaged below
     d, at = ImageDraw.Draw(layer), 0
+    P = P*2
     for p, c in parts:
         d.polygon(P[at:at+len(p)].ravel().tolist(), fill=(int(c[0]), int(c[1]), int(c[2]), 255))
         at += len(p)
-    _shade(layer, s, n)
-    if hi[1] < n*1.05:
-        w, g = hi[0]-lo[0], Image.new('L', (64, 64))
-        q = 64/n
-        ImageDraw.Draw(g).ellipse([(lo[0]+w*.08)*q, (hi[1]-w*.07)*q, (hi[0]-w*.02)*q, (hi[1]+w*.05)*q], fill=120)
-        canvas.paste((20, 22, 24), (0, 0), g.filter(ImageFilter.GaussianBlur(1.6)).resize((n, n), Image.BILINEAR))
-    canvas.paste(layer, (0, 0), layer)
-    _cover(canvas, s, plant, (*lo, *np.minimum(hi, n*.99)), n)
+    if s['pose'] == 'climb': _trunk(canvas, box[0 if s['flip'] else 2], (box[2]-box[0])*.55, side, 1.)
+    else: _shadow(canvas, box, side)
+    canvas = _shade(canvas, layer.reduce(2), s, side)
+    _cover(canvas, s, plant, box, side)
     return _develop(canvas, s, side)
 
-def _shade(layer, s, n):
-    "Gives the flat animal volume (light from above and the sun's side) and fur"
-    r = _rng('fur', s['shape'])
-    a = layer.getchannel('A').resize((64, 64), Image.BOX).filter(ImageFilter.GaussianBlur(4.5))
-    g = np.asarray(a, np.float32)/255
-    dy, dx = np.gradient(g)
-    vol = Image.fromarray(1 + np.clip(dy*3.2 + dx*3.*s['sun'], -.45, .4)).resize((n, n), Image.BILINEAR)
-    rgb = np.asarray(layer)
-    out = rgb[..., :3]*(np.asarray(vol) + _cut(r, 'fur', n)*.075)[..., None]
-    layer.paste(Image.fromarray(np.clip(out, 0, 255).astype(np.uint8)), (0, 0), layer.getchannel('A'))
+# %% ../nbs/03_synth.ipynb #06ffad89
+def _shadow(canvas, box, n):
+    "Darkens the ground below the animal"
+    x0, _, x1, y1 = box
+    w = x1-x0
+    if y1 > n*1.05: return
+    g = Image.new('L', (32, 32))
+    ImageDraw.Draw(g).ellipse([(x+dx*w)*32/n for x, dx in ((x0, .06), (y1, -.07), (x1, -.02), (y1, .05))], fill=120)
+    canvas.paste((20, 22, 24), (0, 0), g.filter(ImageFilter.GaussianBlur(.8)).resize((n, n), Image.BILINEAR))
 
-def _develop(canvas, s, side):
+def _shade(canvas, layer, s, n):
+    "Sets the animal on the canvas, with volume (light from above and the sun's side) and fur"
+    a = layer.getchannel(3).resize((32, 32), Image.BOX).filter(ImageFilter.GaussianBlur(2.2))
+    dy, dx = np.gradient(np.asarray(a, np.float32)/255)
+    vol = Image.fromarray(1 + np.clip(dy*1.6 + dx*np.float32(1.5*s['sun']), -.45, .4)).resize((n, n), Image.BILINEAR)
+    x = np.asarray(layer)
+    out = np.asarray(canvas)*(1-x[..., 3:]*np.float32(1/255))
+    out += x[..., :3]*(np.asarray(vol) + _cut(_rng('fur', s['shape']), 'fur', n)*np.float32(.085))[..., None]
+    return Image.fromarray(np.minimum(out, 255, out=out).astype(np.uint8))
+
+# %% ../nbs/03_synth.ipynb #5cd70ac7
+def _develop(im, s, side):
     "Light, fog, blur and sensor noise on the finished scene"
-    r = _rng('grain', s['grain'])
-    im = canvas.reduce(2)
     if s['blur'] > .05: im = im.filter(ImageFilter.GaussianBlur(s['blur']*side/128))
     *col, contrast = LIGHTS[s['light']]
-    x = np.asarray(im, np.float32)
     fog = min(s['fog'], .55)
-    sun = 1+.16*s['sun']*np.linspace(-1, 1, side, dtype=np.float32)[None, :, None]
-    x = ((x-118)*(contrast*(1-fog)) + (118+60*fog))*(np.array(col, np.float32)*sun)
-    x += _cut(r, 'grain', side)*(s['noise']*.8)
-    return Image.fromarray(np.clip(x, 0, 255).astype(np.uint8))
+    sun = 1+.16*s['sun']*np.linspace(-1, 1, side, dtype=np.float32)[:, None]
+    gain, lift = np.array(col, np.float32)*sun, 118-118*contrast*(1-fog)+60*fog  # light is a straight line a column and colour
+    x = np.asarray(im)*(gain*np.float32(contrast*(1-fog)))
+    x += gain*np.float32(lift)
+    x += _cut(_rng('grain', s['grain']), 'grain', side)*np.float32(s['noise']*.8)
+    return Image.fromarray(np.clip(x, 0, 255, out=x).astype(np.uint8))
 
-# %% ../nbs/03_synth.ipynb #2be2c246
+# %% ../nbs/03_synth.ipynb #5a10713b
 def draw(
     label:str,     # one of `CLASSES`
     number:int,    # which scene of the class, from 0
@@ -613,6 +667,7 @@ def draw(
     if wrong := set(factors)-set(s): raise UserError(f'no factor {wrong.pop()!r}; the factors are: {", ".join(s)}')
     return _paint(s | factors, side)
 
+# %% ../nbs/03_synth.ipynb #1d1e4a6f
 def scene_bytes(
     label:str,     # one of `CLASSES`
     number:int,    # which scene of the class, from 0
@@ -621,7 +676,8 @@ def scene_bytes(
 ) -> bytes:        # a JPEG file
     "The scene as a JPEG file of the scene's own quality"
     out = BytesIO()
-    draw(label, number, seed, side).save(out, 'JPEG', quality=scene(label, number, seed)['quality'])
+    s = scene(label, number, seed)
+    _paint(s, side).save(out, 'JPEG', quality=s['quality'])
     return out.getvalue()
 
 # %% ../nbs/03_synth.ipynb #811bae11
@@ -642,7 +698,7 @@ def _near_copy(data, *key):
         if (_dhash(Image.open(out)) ^ _dhash(im)).sum() <= 4 and out.getvalue() != data: break
     return out.getvalue()
 
-# %% ../nbs/03_synth.ipynb #cc38f7fc
+# %% ../nbs/03_synth.ipynb #5592985e
 def _plan(classes, per_class, seed, wrong, near, imbalance):
     "The rows of truth.csv and, for each, the scene (label, number) it shows"
     rows, far = [], 10**6  # a wrongly filed photo takes a number that no class folder reaches
@@ -661,18 +717,20 @@ def _plan(classes, per_class, seed, wrong, near, imbalance):
                              scene=(true, k if true == c else far*(CLASSES.index(c)+1)+k)))
     return rows
 
+# %% ../nbs/03_synth.ipynb #51817fb5
 def _write(row, out, seed, side):
     "Draws the photo of one row of the plan"
     data = scene_bytes(*row['scene'], seed, side)
     if row['copy_of']: data = _near_copy(data, row['path'], seed)
     with atomic(out/row['path'], sync=False) as tmp: tmp.write_bytes(data)
 
-# %% ../nbs/03_synth.ipynb #4b45183f
+# %% ../nbs/03_synth.ipynb #bb1a91de
 def _todo(rows, out):
     "Rows whose photo isn't there"
     sizes = {f'{d.name}/{f.name}': f.stat().st_size for d in os.scandir(out) if d.is_dir() for f in os.scandir(d)}
     return [r for r in rows if not sizes.get(r['path'])]
 
+# %% ../nbs/03_synth.ipynb #0a3923b5
 def _worker():
     "Draws every n-th missing photo of the job on standard input; a line for each"
     job = json.load(sys.stdin)
@@ -685,6 +743,7 @@ def _worker():
                 print(row['path'], flush=True)
     except UserError as e: print('!', e, flush=True)
 
+# %% ../nbs/03_synth.ipynb #52383b1d
 def _share(todo, out, plan, side, n):
     "Has `n` processes draw the photos `todo`; yields as they come"
     # not multiprocessing: its children would run the caller's script again, and a notebook's functions don't reach them
@@ -705,7 +764,19 @@ def _share(todo, out, plan, side, n):
     finally:
         for kid in kids: kid.kill(); kid.wait()
 
-# %% ../nbs/03_synth.ipynb #5592985e
+# %% ../nbs/03_synth.ipynb #5140d695
+def _claim(out, made_of, paths):
+    "Makes the folder ours, with what it will be made of in .synth.json; `UserError` when it holds anything else"
+    mark = out/'.synth.json'
+    if out.exists() and not out.is_dir(): raise UserError(f'expected a folder, {out} is a file; name another one')
+    held = {p.relative_to(out).as_posix() for p in out.rglob('*') if not p.is_dir() and not p.name.startswith('.')} if out.exists() else set()
+    ours = mark.exists() and mark.read_text(encoding='utf-8') == made_of
+    if other := sorted(held - paths if ours else held):
+        raise UserError(f'{out} holds other files, such as {other[0]!r}; name a new or empty folder')
+    if not ours:
+        with atomic(mark) as tmp: tmp.write_text(made_of, encoding='utf-8')
+
+# %% ../nbs/03_synth.ipynb #0ad0c7f7
 def _check(classes, per_class, side, wrong, near, imbalance):
     "`UserError` for what can't be drawn"
     if bad := [c for c in classes if c not in CLASSES]: raise UserError(f'no animal {bad[0]!r}; the ten are: {", ".join(CLASSES)}')
@@ -716,6 +787,7 @@ def _check(classes, per_class, side, wrong, near, imbalance):
     if min(wrong, near) < 0 or wrong + 2*near > 1: raise UserError(f'wrong and near are shares with wrong + 2·near at most 1; got {wrong} and {near}')
     if wrong and len(classes) < 2: raise UserError('a wrong label needs a second class to be filed under; name two or more classes')
 
+# %% ../nbs/03_synth.ipynb #45c4952c
 def synth_folder(
     out:str|Path|None=None,  # a new or empty folder, or one of the same call that was cut short; default: a folder of the cache
     classes:tuple=('fox', 'squirrel', 'deer'),  # of `CLASSES`, the largest class first
@@ -745,14 +817,3 @@ def synth_folder(
             w = csv.DictWriter(f, ['path', 'label', 'true_label', 'copy_of'], extrasaction='ignore')
             w.writeheader(); w.writerows(rows)
     return out
-
-def _claim(out, made_of, paths):
-    "Makes the folder ours, with what it will be made of in .synth.json; `UserError` when it holds anything else"
-    mark = out/'.synth.json'
-    if out.exists() and not out.is_dir(): raise UserError(f'expected a folder, {out} is a file; name another one')
-    held = {p.relative_to(out).as_posix() for p in out.rglob('*') if not p.is_dir() and not p.name.startswith('.')} if out.exists() else set()
-    ours = mark.exists() and mark.read_text(encoding='utf-8') == made_of
-    if other := sorted(held - paths if ours else held):
-        raise UserError(f'{out} holds other files, such as {other[0]!r}; name a new or empty folder')
-    if not ours:
-        with atomic(mark) as tmp: tmp.write_text(made_of, encoding='utf-8')
