@@ -9,6 +9,7 @@ import sys
 import time
 from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,6 +88,13 @@ def test_notebook_begins_with_title_and_summary(path):
     nb = json.loads(path.read_text(encoding='utf-8'))
     first = nb['cells'][0]
     assert first['cell_type'] == 'markdown' and re.match(r'# \S.*\n+> \S', ''.join(first['source'])), 'first cell: # title, then > summary'
+
+
+@each_notebook
+def test_notebook_names_its_kernel(path):
+    "Without it JupyterLab asks which kernel to use; more than that is some tool's own affair."
+    assert json.loads(path.read_text(encoding='utf-8'))['metadata'] == {
+        'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
 
 
 @each_notebook
@@ -185,6 +193,24 @@ def test_merging_keeps_a_notebook_valid(tmp_path):
     assert not any('<<<<<<<' in ''.join(c['source']) for c in merged['cells'])
 
 
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT/f'tools/{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_saving_in_jupyter_cleans(monkeypatch):
+    pytest.importorskip('nbdev')
+    monkeypatch.chdir(ROOT)
+    scope = {'c': SimpleNamespace(ContentsManager=SimpleNamespace())}
+    exec(load_tool('hooks').SAVE_HOOK, scope)
+    code = dict(cell_type='code', id='a', execution_count=7, metadata={'scrolled': True}, source='1', outputs=[])
+    content = dict(cells=[code], metadata={'junk': 1}, nbformat=4, nbformat_minor=5)
+    scope['c'].ContentsManager.pre_save_hook(model=dict(type='notebook', content=content), path='', contents_manager=None)
+    assert content['metadata'] == {} and code['execution_count'] is None and code['metadata'] == {}
+
+
 # The site, the README and CI
 
 def test_sidebar_lists_every_notebook():
@@ -199,11 +225,8 @@ def test_workflow_actions_are_pinned():
 
 @pytest.fixture(scope='module')
 def readme():
-    spec = importlib.util.spec_from_file_location('readme', ROOT/'tools/readme.py')
-    module = importlib.util.module_from_spec(spec)
-    try: spec.loader.exec_module(module)
+    try: return load_tool('readme')
     except ImportError: pytest.skip('the README is made with nbdev 2, which is not in this environment')
-    return module
 
 
 def test_readme_tables_survive_github(readme):

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SAVE_HOOK = '''def clean_on_save(**kwargs):
+SAVE_HOOK = '''import warnings
+warnings.filterwarnings('ignore', 'Overriding existing pre_save_hook')  # Jupyter reads this file twice
+
+def clean_on_save(**kwargs):
     from nbdev.clean import clean_jupyter
     clean_jupyter(**kwargs)
 
