@@ -1,36 +1,51 @@
-"""Render the site into _docs: with Quarto where it is installed, else offline with smalldocs, both from nbs/_quarto.yml."""
+"""Render the site into _docs: with Quarto where it is installed, else offline with smalldocs, both from nbs/_quarto.yml.
+
+The steps are those of `nbdev_docs`, which leaves out `_unlink_code` and makes README.md with Quarto.
+"""
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from nbdev.quarto import refresh_quarto_yml
+from nbdev.serve import proc_nbs
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 
 
-def _plain_names(cache):
+def _unlink_code(page):
+    "nbdev also links the names in a signature's comments, where a link shows as [`name`](https://…)."
+    nb = json.loads(page.read_text(encoding='utf-8'))
+    for out in (o for c in nb['cells'] for o in c.get('outputs', [])):
+        in_code, lines = False, out.get('data', {}).get('text/markdown', [])
+        for i, line in enumerate(lines):
+            if line.startswith('```'): in_code = not in_code
+            if in_code: lines[i] = re.sub(r'\[(`[^`]+`)\]\([^)]*\)', r'\1', line)
+    page.write_text(json.dumps(nb), encoding='utf-8')
+
+
+def _plain_names(page):
     "Quarto names a page by its `output-file` (02_data.ipynb makes data.html, and links say so); smalldocs by its notebook."
-    for page in [*cache.rglob('*.ipynb'), cache/'sidebar.yml']:
-        text = page.read_text(encoding='utf-8')
-        text = re.sub(r'\boutput-file: .*?\\n', '', text)
-        page.write_text(re.sub(r'\b\d+[a-zA-Z0-9]*_(\w+\.ipynb)', r'\1', text), encoding='utf-8')
-        if page.suffix == '.ipynb': page.rename(page.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', page.name)))
+    text = re.sub(r'\boutput-file: .*?\\n', '', page.read_text(encoding='utf-8'))
+    page.write_text(re.sub(r'\b\d+[a-zA-Z0-9]*_(\w+\.ipynb)', r'\1', text), encoding='utf-8')
+    page.rename(page.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', page.name)))
 
 
 def main():
-    if shutil.which('quarto'):
-        (ROOT/'README.md').touch()  # ours is newer than index.ipynb, so nbdev_docs leaves it alone
-        subprocess.run([BIN/'nbdev_docs', '--n_workers', '2'], cwd=ROOT, check=True)
-        return
-    if sys.version_info < (3, 11): sys.exit('make docs needs Quarto, or Python 3.11 or newer')
-    from nbdev.quarto import refresh_quarto_yml
-    from nbdev.serve import proc_nbs
+    quarto = shutil.which('quarto')
+    if not quarto and sys.version_info < (3, 11): sys.exit('make docs needs Quarto, or Python 3.11 or newer')
     refresh_quarto_yml()
     shutil.rmtree(ROOT/'_proc', ignore_errors=True)
     cache = proc_nbs(n_workers=2)
-    _plain_names(cache)
-    subprocess.run([BIN/'smalldocs', 'render', '--quiet', cache], cwd=ROOT, check=True)
+    pages = list(cache.rglob('*.ipynb'))
+    for page in pages: _unlink_code(page)
+    if quarto: subprocess.run([quarto, 'render', '--no-cache'], cwd=cache, check=True)
+    else:
+        for page in [*pages, cache/'sidebar.yml']: _plain_names(page)
+        subprocess.run([BIN/'smalldocs', 'render', '--quiet', cache], check=True)
     shutil.rmtree(ROOT/'_docs', ignore_errors=True)
     shutil.move(cache/'_docs', ROOT/'_docs')
     print(f'The site is in {ROOT/"_docs"}: open index.html')
