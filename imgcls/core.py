@@ -26,6 +26,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 # %% ../nbs/00_core.ipynb #95ef7736
 class UserError(ValueError):
     "A mistake the user can put right; the text is one line: what was expected, what came, what to do."
+    def __init__(self, text: str): super().__init__(' '.join(str(text).split('\n')))  # names of files may hold line breaks
 
 
 class PhotoError(UserError):
@@ -152,7 +153,8 @@ def _to_rgb(img):
 
 
 _T = Image.Transpose
-_TURN = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE, 6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
+_TURN = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM,
+         5: _T.TRANSPOSE, 6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
 
 
 def _orientation(img):

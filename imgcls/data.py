@@ -88,7 +88,7 @@ def _class_rows(folder, skipped, notes, **more):
 def _split_rows(dirs, skipped, notes):
     "Rows of a folder with train and test folders."
     by = {e.name.lower(): e for e in dirs}
-    pick = lambda names: [by[n] for n in sorted(names & by.keys())]  # noqa: E731
+    pick = lambda names: [by[n] for n in sorted(names & by.keys())]
     train, test, valid = pick(_TRAIN), pick(_TEST), pick(_VALID)
     used = [(e, 'train') for e in train] + [(e, 'test') for e in test or valid]
     if test and valid: notes.append(f"'{test[0].name}' is the test set; the photos in '{valid[0].name}' are left out")
@@ -148,7 +148,7 @@ def _list_rows(t, base, what, skipped, notes):
             why = 'listed twice' if first[path] == r['label'] else f"listed under two labels, '{first[path]}' was taken and not '{r['label']}'"
         if why: skipped.append(dict(path=path if r['path'].strip() else '', reason=why))
         else: first[path] = r['label']; rows.append(dict(r, path=path))
-    if not rows: raise UserError(f"{what} lists no photo that is there; its paths count from {base}" if len(t) else f"{what} has no rows")
+    if not rows: raise UserError(f"{what} lists no photo that is there; its paths count from {base}" if len(t) else f"{what} has no rows; write one line a photo, path,label")
     return _csv_splits(rows, what, skipped, notes)
 
 # %% ../nbs/02_data.ipynb #755dc6a9
@@ -247,7 +247,7 @@ def _check_one(i, path, use, side, known):
 def _in_portions(f, n, workers, size=16):
     "Yield (i, f(i)) for i below n as they come from the threads, with few portions under way."
     running, pool = set(), ThreadPoolExecutor(workers)
-    work = lambda lo: [(i, f(i)) for i in range(lo, min(lo+size, n))]  # noqa: E731
+    work = lambda lo: [(i, f(i)) for i in range(lo, min(lo+size, n))]
     try:
         for lo in range(0, n, size):
             running.add(pool.submit(work, lo))
@@ -306,7 +306,7 @@ def _alike(a, b):
     colour = np.abs(a.astype(np.int16) - b).mean((1, 2, 3))
     shifts = np.fft.irfft2(_detail(a)*_detail(b).conj(), (32, 32))
     agree = np.roll(shifts, (1, 1), (1, 2))[:, :3, :3].max((1, 2))
-    return (colour <= 30) & (agree >= .78) | (colour < 1)
+    return (colour <= 30) & (agree >= .75) | (colour < 1)
 
 # %% ../nbs/02_data.ipynb #7acd1821
 def _thumb(path):
@@ -412,14 +412,13 @@ COLUMNS = ['path', 'label', 'split', 'order', 'sizes', 'sha256', 'width', 'heigh
 def _merge_copies(t, skipped):
     "One row for each content within a class and a split; copies in several size folders become one row that names them."
     key = ['sha256', 'label', 'split']
-    first = t.groupby(key, sort=False).path.transform('first')
-    copy = t.path != first
-    if copy.any():
-        sizes = t.groupby(key, sort=False).sizes.transform(lambda s: ','.join(dict.fromkeys(x for x in s if x)))
-        twice = copy & (t.sizes == '') | t.duplicated([*key, 'sizes'])
-        skipped += [dict(path=p, reason=f'same content as {f}') for p, f in zip(t.path[twice], first[twice])]
-        t = t.assign(sizes=sizes)[~copy].reset_index(drop=True)
-    return t
+    if not t.duplicated(key).any(): return t
+    t = t.iloc[np.argsort(t.path.str.len(), kind='stable')]  # 'a.jpg' is kept rather than 'a (copy).jpg'
+    by = t.groupby(key, sort=False)
+    twice = t.duplicated(key) & (t.sizes == '') | t.duplicated([*key, 'sizes'])
+    skipped += [dict(path=p, reason=f'same content as {f}') for p, f in zip(t.path[twice], by.path.transform('first')[twice])]
+    sizes = by.sizes.transform(lambda s: ','.join(sorted(set(s) - {''}, key=int)))
+    return t.assign(sizes=sizes)[~t.duplicated(key)].sort_index().reset_index(drop=True)
 
 
 def _two_classes(t):
@@ -685,7 +684,7 @@ def _photos_in(snapshot, name):
 def _from_hub(name):
     "Snapshot of a dataset of the Hugging Face hub."
     from huggingface_hub import constants, snapshot_download
-    get = lambda **kw: Path(snapshot_download(name, repo_type='dataset', allow_patterns=[*_PHOTO_FILES, '*.parquet'], **kw))  # noqa: E731
+    get = lambda **kw: Path(snapshot_download(name, repo_type='dataset', allow_patterns=[*_PHOTO_FILES, '*.parquet'], **kw))
     done = cache_dir('datasets')/f"{name.replace('/', '--')}.done"  # tells a whole download from a broken one
     try: local = get(local_files_only=True)
     except Exception: local = None
