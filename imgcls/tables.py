@@ -10,7 +10,9 @@ __all__ = ['accuracy_table', 'caption', 'styled', 'wilson', 'final_table', 'mcne
 # %% ../nbs/08_tables.ipynb #b6cd2cc7
 import json
 import math
+import os
 import re
+import textwrap
 from functools import lru_cache, wraps
 from html import escape
 from io import BytesIO
@@ -60,7 +62,8 @@ def _groups(study):
     for c in ('epochs','run'):              # runs that still look alike differ in a setting: never average them as if by seed
         if r.duplicated([*cols,'size','seed']).any(): cols.append(c)
     keys = r[[*cols,'size']].apply(tuple, axis=1)
-    return [*cols,'size'],sorted(((k,r[keys==k].sort_values('seed')) for k in keys.unique()), key=lambda o: (*map(str,o[0][:-1]),_order(o[0][-1])))
+    groups = [(k,r[keys==k].sort_values('seed')) for k in keys.unique()]
+    return [*cols,'size'],sorted(groups, key=lambda o: (*map(str,o[0][:-1]),_order(o[0][-1])))
 
 # %% ../nbs/08_tables.ipynb #9dc5297f
 def _frame(study, values):
@@ -68,7 +71,8 @@ def _frame(study, values):
     levels,groups = _groups(study)
     df = pd.DataFrame({i:values(runs) for i,(_,runs) in enumerate(groups)})
     keys = [k for k,_ in groups]
-    df.columns = pd.Index([k[0] for k in keys], name='size', dtype=object) if len(levels)==1 else pd.MultiIndex.from_tuples(keys, names=levels)
+    one = len(levels)==1
+    df.columns = pd.Index([k[0] for k in keys], name='size', dtype=object) if one else pd.MultiIndex.from_tuples(keys, names=levels)
     return df.rename_axis('epoch')
 
 def _curve(study, runs, col='accuracy'):
@@ -218,7 +222,7 @@ def difference(
     resamples:int=5000,  # test sets drawn for the interval
     seed:int=0,          # of the drawing
 )->dict:                 # difference, low, high (shares, -1 to 1); mended, broken (photos, mean over seeds); p
-    "How much more accurate `after` is than `before`: bootstrap interval; p by McNemar's exact test, from the bootstrap if there are several seeds."
+    "How much more accurate `after` is than `before`: bootstrap interval, p by McNemar's exact test (several seeds: bootstrap)."
     before,after = np.atleast_2d(before),np.atleast_2d(after)
     if before.shape!=after.shape: raise ValueError(f'the same seeds and photos are needed, not {before.shape} and {after.shape}')
     d = after.astype(np.int8)-before
@@ -552,10 +556,12 @@ def text_report(
     if text.columns.nlevels==1: text.columns = text.columns.get_level_values(0)
     used = set(marks.to_numpy().ravel())
     notes = [n for m,n in (('*',_NOTE),('!',_OVER)) if m in used]
-    parts = [df.attrs['caption'], '\n'.join([text.to_string(), *notes]), 'After the last epoch:\n'+_final_text(study).to_string(index=False)]
-    parts += ['\n'.join(steps(study).sentence)] if len(steps(study)) else []
+    def fold(s): return textwrap.fill(s, 100, subsequent_indent='  ')
+    parts = [fold(df.attrs['caption']), '\n'.join([text.to_string(), *notes]),
+             'After the last epoch:\n'+_final_text(study).to_string(index=False)]
+    parts += ['\n'.join(map(fold, steps(study).sentence))] if len(steps(study)) else []
     report = Path(study.path)/'report.html'
-    return '\n\n'.join([*parts, answer(study), *([f'Report: {report}'] if report.exists() else [])])+'\n'
+    return '\n\n'.join([*parts, fold(answer(study)), *([f'Report: {report}'] if report.exists() else [])])+'\n'
 
 # %% ../nbs/08_tables.ipynb #cce1e0a4
 def _plain(o):
@@ -581,7 +587,8 @@ def json_report(
         for r in group.to_dict('records'):
             accs = study.epochs[study.epochs.run==r['run']].sort_values('epoch').accuracy
             keep = {k:r.get(k) for k in ('size','recipe','arch','seed','res','weights','n_train','n_test')}
-            runs.append(dict(keep, epochs=list(accs), accuracy=r['accuracy'], interval=wilson(r['correct'],r['n_test']), seconds=r['seconds'], run=r['run']))
+            runs.append(dict(keep, epochs=list(accs), accuracy=r['accuracy'], interval=wilson(r['correct'],r['n_test']),
+                             seconds=r['seconds'], run=r['run']))
     r = study.runs
     return _plain(dict(runs=runs, photos=len(study.table), skipped=len(skipped(study.table)), seconds=r.seconds.sum() if len(r) else 0.,
                        peak_mb=r.peak_mb.max() if len(r) else None, device=', '.join(sorted(set(r.device))) if len(r) else None))
@@ -598,7 +605,6 @@ def _svg(fig, alt):
 # %% ../nbs/08_tables.ipynb #fce4d7d1
 def _short(folders):
     "A function that takes the folder which all `folders` have in common off a path"
-    import os
     try: root = os.path.join(os.path.commonpath(set(folders)),'')
     except ValueError: root = ''                                 # none, or on two drives
     return lambda p: p[len(root):] if p.startswith(root) else p
@@ -609,14 +615,15 @@ def _photos(study):
     first = 50
     t,skip,twins = study.table,skipped(study.table),duplicates(study.table)
     counts = t.groupby(['label','split']).size().unstack(fill_value=0).reindex(columns=['train','test'], fill_value=0)
-    shown = _short(str(p).rpartition('/')[0] for p in (*t.path,*skip.path))
+    shown = _short(os.path.dirname(p) for p in (*t.path,*skip.path))
     leak,clash = twins.split_a!=twins.split_b,twins.label_a!=twins.label_b
     pairs = [dict(a=shown(r.a), b=shown(r.b), what='the same photo' if r.kind=='same' else 'nearly the same',
                   why=' and '.join(w for w,on in (('leak',r.split_a!=r.split_b),('conflict',r.label_a!=r.label_b)) if on))
              for r in twins.assign(n=-(leak|clash).astype(int)).sort_values('n', kind='stable').head(first).itertuples()]
     return dict(counts=[(l,*map(int,row)) for l,row in zip(counts.index,counts.to_numpy())], train=int((t.split=='train').sum()),
                 test=int((t.split=='test').sum()), skipped=[(shown(p),why) for p,why in zip(skip.path[:first],skip.reason)],
-                n_skipped=len(skip), reasons=skip.reason.value_counts().to_dict() if len(skip)>first else {}, pairs=pairs, n_pairs=len(twins),
+                n_skipped=len(skip), reasons=skip.reason.value_counts().to_dict() if len(skip)>first else {},
+                pairs=pairs, n_pairs=len(twins),
                 leaks=int(leak.sum()), clashes=int(clash.sum()), notes=t.attrs.get('notes',[]))
 
 # %% ../nbs/08_tables.ipynb #28a8bf9f
@@ -631,7 +638,8 @@ def _made(study):
     def each(c, unit=''): return ', '.join(f'{v}{unit}' for v in sorted(set(r[c].dropna()), key=_order)) if c in r else ''
     rows = [('command',made.get('command')),('architecture',each('arch')),('weights',each('weights')),('recipe',each('recipe')),
             ('resolution',each('res',' px')),('seeds',each('seed')),('device',each('device'))]
-    if len(r): rows += [('training time',f'{r.seconds.sum():,.1f} seconds in {_many(len(r),"run")}'),('peak memory',f'{r.peak_mb.max():,.0f} MB')]
+    if len(r): rows += [('training time',f'{r.seconds.sum():,.1f} seconds in {_many(len(r),"run")}'),
+                        ('peak memory',f'{r.peak_mb.max():,.0f} MB')]
     rows += [(k,made.get(k)) for k in ('settings','machine','versions','table')]
     rest = {k:v for k,v in made.items() if k not in dict(rows) and v not in (None,'',{},[])}
     return [(k,_flat(v)) for k,v in rows if v]+[(k,_flat(v)) for k,v in rest.items()]
@@ -709,7 +717,8 @@ the first {{ photos.pairs|length }} pairs{% endif %}.</p>
 '''
 
 # %% ../nbs/08_tables.ipynb #55a126e3
-_PLOTS = ((plot_learning_curve, 'Learning curve: final accuracy by photos a class. Bars are 95 % intervals of the test photos; small dots, where there are any, are single seeds.'),
+_PLOTS = ((plot_learning_curve, 'Learning curve: final accuracy by photos a class. Bars are 95 % intervals of the test photos; small '
+     'dots, where there are any, are single seeds.'),
     (plot_epochs, 'Accuracy after each epoch. A line that still climbs would gain from more epochs.'),
     (plot_loss, 'Loss on training photos (dashed) and test photos (solid). Dashed falling while solid rises is overfitting.'),
     (plot_rates, 'The learning rate: how far each step moves the weights.'))
@@ -724,14 +733,15 @@ def save_report(
     path,t,n = Path(path or Path(study.path)/'report.html'),study.table,len(study.runs)
     final = _final_text(study)
     page = Environment(autoescape=True).from_string(_PAGE).render(
-        css=_CSS, title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study), photos=_photos(study), made=_made(study),
+        css=_CSS, title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study),
+        photos=_photos(study), made=_made(study),
         sub=f'{_many(len(study.classes),"class","classes")}, {_many(len(t),"photo")}, {_many(n,"run")}. Made by imgcls.',
         accuracy=styled(study).set_uuid('accuracy').to_html() if n else '', final=final, seeds=study.runs.seed.nunique() if n else 0,
         steps=steps(study).to_dict('records'), n_test=len(study.targets) if n else 0, over='overfitting?' in final,
         plots=[(_svg(f(study), text), text) for f,text in _PLOTS] if n else [])
     page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page)
     try:
-        with atomic(path) as tmp: Path(tmp).write_text(page, encoding='utf-8')
+        with atomic(path) as tmp: Path(tmp).write_text(page, encoding='utf-8', errors='backslashreplace')   # file names need not be Unicode
     except OSError as e: raise UserError(f'the report could not be written to {path}: {e.strerror}; name another place') from e
     return path
 
