@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,15 @@ from .core import PhotoError, UserError, atomic, cache_dir, decode, plural, prog
 _LITTER = {'__macosx', '@eadir', '$recycle.bin', 'system volume information', 'thumbs.db', 'desktop.ini'}
 
 
+def _skip(skipped, path, reason): skipped.append(dict(path=str(path).encode(errors='backslashreplace').decode(), reason=reason))
+
+
 def _visible(folder, skipped):
     "The entries of a folder in the order of their names, without hidden files and litter."
     try:
         with os.scandir(folder) as it: return sorted((e for e in it if e.name[0] != '.' and e.name.lower() not in _LITTER), key=lambda e: e.name)
     except OSError as e:
-        skipped.append(dict(path=str(folder), reason=f'unreadable folder ({e.strerror})'))
+        _skip(skipped, folder, f'unreadable folder ({e.strerror})')
         return []
 
 
@@ -44,6 +48,10 @@ def _is_dir(entry):
     except OSError: return False  # a link to itself
 
 # %% ../nbs/02_data.ipynb #ecb32366
+@lru_cache
+def _maybe_photo(suffix): return (mimetypes.guess_type('x' + suffix)[0] or 'image/').startswith('image/')
+
+
 def _why_not(entry):
     "The reason why a file can't be a photo, judged by its name and kind alone; '' when it may be one."
     try:
@@ -51,8 +59,8 @@ def _why_not(entry):
         entry.path.encode()
     except OSError as e: return f'unreadable ({e.strerror})'
     except UnicodeEncodeError: return 'the name is not valid text'
-    kind = mimetypes.guess_type(entry.name)[0]
-    return '' if kind is None or kind.startswith('image/') else f'not a photo ({Path(entry.name).suffix})'
+    end = os.path.splitext(entry.name)[1].lower()
+    return '' if _maybe_photo(end) else f'not a photo ({end})'
 
 
 def _walk(folder, skipped, seen=None):
@@ -60,12 +68,12 @@ def _walk(folder, skipped, seen=None):
     seen, files = set() if seen is None else seen, []
     real = os.path.realpath(folder)
     if real in seen:
-        skipped.append(dict(path=str(folder), reason='link to a folder that was already read'))
+        _skip(skipped, folder, 'link to a folder that was already read')
         return files
     seen.add(real)
     for e in _visible(folder, skipped):
         if _is_dir(e): files += _walk(e.path, skipped, seen)
-        elif why := _why_not(e): skipped.append(dict(path=e.path.encode(errors='backslashreplace').decode(), reason=why))
+        elif why := _why_not(e): _skip(skipped, e.path, why)
         else: files.append(e.path)
     return files
 
@@ -75,49 +83,50 @@ _EXTRA = ['group', 'source', 'licence', 'author', 'url']
 _LAYOUT = "make one folder a class inside it, such as {0}/fox/001.jpg and {0}/deer/001.jpg"
 
 
-def _class_rows(folder, skipped, notes, **more):
-    "One row a file for each class folder of `folder`; files that lie beside the class folders are skipped."
+def _class_rows(folder, log, **more):
+    "One row a file for each wanted class folder of `folder`; files that lie beside the class folders are skipped."
     rows = []
-    for e in _visible(folder, skipped):
-        if not _is_dir(e): skipped.append(dict(path=e.path.encode(errors='backslashreplace').decode(), reason='not in a class folder'))
-        elif files := _walk(e.path, skipped): rows += [dict(path=f, label=e.name, **more) for f in files]
-        else: notes.append(f"class folder '{e.name}' holds no photos and is left out")
+    for e in _visible(folder, log.skipped):
+        if not _is_dir(e): _skip(log.skipped, e.path, 'not in a class folder')
+        elif log.want is not None and e.name not in log.want: log.others.add(e.name)
+        elif files := _walk(e.path, log.skipped): rows += [dict(path=f, label=e.name, **more) for f in files]
+        else: log.notes.append(f"class folder '{e.name}' holds no photos and is left out")
     return rows
 
 
-def _split_rows(dirs, skipped, notes):
+def _split_rows(dirs, log):
     "Rows of a folder with train and test folders."
     by = {e.name.lower(): e for e in dirs}
     pick = lambda names: [by[n] for n in sorted(names & by.keys())]
     train, test, valid = pick(_TRAIN), pick(_TEST), pick(_VALID)
     used = [(e, 'train') for e in train] + [(e, 'test') for e in test or valid]
-    if test and valid: notes.append(f"'{test[0].name}' is the test set; the photos in '{valid[0].name}' are left out")
+    if test and valid: log.notes.append(f"'{test[0].name}' is the test set; the photos in '{valid[0].name}' are left out")
     others = [e.name for e in dirs if e not in train + test + valid]
-    if others: notes.append(f"left out, neither for training nor for testing: {', '.join(map(repr, others))}")
-    return [r for e, split in used for r in _class_rows(e.path, skipped, notes, split=split)]
+    if others: log.notes.append(f"left out, neither for training nor for testing: {', '.join(map(repr, others))}")
+    return [r for e, split in used for r in _class_rows(e.path, log, split=split)]
 
 # %% ../nbs/02_data.ipynb #e55f4f12
-def _is_sizes(dirs, skipped):
+def _is_sizes(dirs):
     "Size folders have numbers for names and class folders in them; a class folder that is called 7 has photos in it."
     if not dirs or not all(e.name.isdecimal() for e in dirs): return False
     inside = [_visible(e.path, []) for e in dirs]
     return all(es and any(map(_is_dir, es)) and not any(not _is_dir(e) and not _why_not(e) for e in es) for es in inside)
 
 
-def _folder_rows(folder, skipped, notes):
+def _folder_rows(folder, log):
     "Rows of a folder in any of the layouts."
-    entries = _visible(folder, skipped)
+    entries = _visible(folder, log.skipped)
     dirs, names = [e for e in entries if _is_dir(e)], {e.name.lower() for e in entries if _is_dir(e)}
     if names & _TRAIN and (names & (_TEST | _VALID) or len(names) == 1):
-        rows = _split_rows(dirs, skipped, notes)
+        rows = _split_rows(dirs, log)
         if len(names) == 1: rows = [dict(r, split='') for r in rows]
     elif names and names <= _TEST | _VALID:
         raise UserError(f"{folder} has {' and '.join(sorted(names))} but no train folder; add one, or point at a folder of class folders")
-    elif _is_sizes(dirs, skipped):
-        rows = [r for e in sorted(dirs, key=lambda e: int(e.name)) for r in _class_rows(e.path, skipped, notes, sizes=str(int(e.name)))]
-    else: rows = _class_rows(folder, skipped, notes)
-    if not rows:
-        what = f"{plural(len(skipped), 'file')} but no class folder with photos" if skipped else 'no photos'
+    elif _is_sizes(dirs):
+        rows = [r for e in sorted(dirs, key=lambda e: int(e.name)) for r in _class_rows(e.path, log, sizes=str(int(e.name)))]
+    else: rows = _class_rows(folder, log)
+    if not rows and not log.others:
+        what = f"{plural(len(log.skipped), 'file')} but no class folder with photos" if log.skipped else 'no photos'
         raise UserError(f"{folder} holds {what}; {_LAYOUT.format(folder)}")
     return rows
 
@@ -135,7 +144,7 @@ def _read_csv(file):
     return t
 
 
-def _list_rows(t, base, what, skipped, notes):
+def _list_rows(t, base, what, log):
     "Rows of a table with columns path and label; paths are relative to the folder `base`."
     t = t.rename(columns=lambda c: str(c).strip().lower())
     if not {'path', 'label'} <= {*t.columns}:
@@ -146,13 +155,14 @@ def _list_rows(t, base, what, skipped, notes):
         why = ('no path' if not r['path'].strip() else 'no label' if not r['label'].strip() else 'file is missing' if not os.path.isfile(path) else '')
         if not why and path in first:
             why = 'listed twice' if first[path] == r['label'] else f"listed under two labels, '{first[path]}' was taken and not '{r['label']}'"
-        if why: skipped.append(dict(path=path if r['path'].strip() else '', reason=why))
+        if why: _skip(log.skipped, path if r['path'].strip() else '', why)
+        elif log.want is not None and r['label'] not in log.want: log.others.add(r['label'])
         else: first[path] = r['label']; rows.append(dict(r, path=path))
-    if not rows: raise UserError(f"{what} lists no photo that is there; its paths count from {base}" if len(t) else f"{what} has no rows; write one line a photo, path,label")
-    return _csv_splits(rows, what, skipped, notes)
+    if not rows and not log.others: raise UserError(f"{what} lists no photo that is there; its paths count from {base}" if len(t) else f"{what} has no rows; write one line a photo, path,label")
+    return _csv_splits(rows, what, log)
 
 # %% ../nbs/02_data.ipynb #755dc6a9
-def _csv_splits(rows, what, skipped, notes):
+def _csv_splits(rows, what, log):
     "Bring the words of a split column to train and test."
     known = {**dict.fromkeys(_TRAIN | {''}, 'train'), **dict.fromkeys(_TEST, 'test'), **dict.fromkeys(_VALID, 'valid')}
     for r in rows:
@@ -160,10 +170,10 @@ def _csv_splits(rows, what, skipped, notes):
         if word not in known: raise UserError(f"{what} has the split '{r['split']}'; use train, test or valid")
         r['split'] = known[word]
     splits = {r['split'] for r in rows}
-    if splits == {'train'}: return [dict(r, split='') for r in rows]
+    if splits <= {'train'}: return [dict(r, split='') for r in rows]
     if 'train' not in splits: raise UserError(f"{what} has no row with the split train; mark the training photos")
     if 'test' not in splits: return [dict(r, split='test' if r['split'] == 'valid' else 'train') for r in rows]
-    if 'valid' in splits: notes.append(f"{what}: rows with the split valid are left out, those with test are the test set")
+    if 'valid' in splits: log.notes.append(f"{what}: rows with the split valid are left out, those with test are the test set")
     return [r for r in rows if r['split'] != 'valid']
 
 # %% ../nbs/02_data.ipynb #b23283ac
@@ -177,12 +187,11 @@ def _check_labels(labels):
             raise UserError(f'the classes {both} differ in case or blanks only; put them into one, or give them different names')
 
 
-def _only(t, classes):
-    classes = [c.strip() for c in classes.split(',')] if isinstance(classes, str) else [str(c) for c in classes]
-    if missing := [c for c in classes if c not in set(t.label)]:
-        have = sorted(t.label.unique())
+def _all_there(labels, log):
+    "Stop where a class that was asked for has no photos."
+    if missing := [c for c in log.want or () if c not in labels]:
+        have = sorted({*labels} | log.others)
         raise UserError(f"no class '{missing[0]}'; there are {', '.join(have[:10])}{f' and {len(have)-10} more' if len(have) > 10 else ''}")
-    return t[t.label.isin(classes)].reset_index(drop=True)
 
 # %% ../nbs/02_data.ipynb #a17e3052
 def list_photos(
@@ -190,20 +199,21 @@ def list_photos(
     classes: str | list[str] | None = None,  # only these classes; a list or 'fox,deer'
 ) -> tuple[pd.DataFrame, list[dict]]:  # one row a file that may be a photo; what was skipped, each with path and reason
     "Return the names of all photos with their labels, none of them opened; raise `UserError` when there are none or the layout is unclear."
-    skipped, notes = [], []
+    want = [c.strip() for c in classes.split(',')] if isinstance(classes, str) else classes if classes is None else [str(c) for c in classes]
+    log = SimpleNamespace(skipped=[], notes=[], want=want, others=set())
     name = photos if isinstance(photos, str) else ''
     if not isinstance(photos, pd.DataFrame) and not os.path.lexists(photos): photos = fetch_dataset(str(photos))
-    if isinstance(photos, pd.DataFrame): rows = _list_rows(photos, os.getcwd(), 'the table', skipped, notes)
+    if isinstance(photos, pd.DataFrame): rows = _list_rows(photos, os.getcwd(), 'the table', log)
     else:
         photos = Path(os.path.abspath(Path(photos).expanduser()))
         name = photos.name
-        if photos.is_dir(): rows = _folder_rows(photos, skipped, notes)
-        else: rows = _list_rows(_read_csv(photos), photos.parent, photos.name, skipped, notes)
+        if photos.is_dir(): rows = _folder_rows(photos, log)
+        else: rows = _list_rows(_read_csv(photos), photos.parent, photos.name, log)
     t = pd.DataFrame([{c: r.get(c, '') for c in ('path', 'label', 'split', 'sizes', *_EXTRA)} for r in rows], dtype=str)
-    if classes is not None: t = _only(t, classes)
+    _all_there(set(t.label), log)
     _check_labels(t.label)
-    t.attrs = dict(name=name, notes=notes, given_split=bool((t.split != '').any()))
-    return t, skipped
+    t.attrs = dict(name=name, notes=log.notes, given_split=bool((t.split != '').any()))
+    return t, log.skipped
 
 # %% ../nbs/02_data.ipynb #dbd70a19
 _HASH_SIDE = 32  # pixels: the scale at which fingerprints and thumbnails are taken
@@ -236,9 +246,9 @@ def _check_one(i, path, use, side, known):
         sha = hashlib.sha256(data).hexdigest()
         if sha in known: return sha, *known[sha]
         img = decode(data, side)
-        out = sha, *img.info['size'], _dhash(data, img, side)
+        img.info['dhash'] = _dhash(data, img, side)
         if use: use(i, sha, img)
-        return out
+        return sha, *img.info['size'], img.info['dhash']
     except PhotoError as e: return str(e)
     except FileNotFoundError: return 'vanished while reading'
     except OSError as e: return f'unreadable ({e.strerror or e})'
