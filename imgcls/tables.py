@@ -741,7 +741,7 @@ def save_report(
         plots=[(_svg(f(study), text), text) for f,text in _PLOTS] if n else [])
     page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page)
     try:
-        with atomic(path) as tmp: Path(tmp).write_text(page, encoding='utf-8', errors='backslashreplace')   # file names need not be Unicode
+        with atomic(path) as tmp: Path(tmp).write_text(page, encoding='utf-8', errors='backslashreplace')   # names in the command need not be Unicode
     except OSError as e: raise UserError(f'the report could not be written to {path}: {e.strerror}; name another place') from e
     return path
 

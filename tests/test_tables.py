@@ -6,7 +6,6 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -305,10 +304,9 @@ def test_report_where_it_cant_be(one, tmp_path):
 
 
 def test_names_that_are_not_unicode(one):
-    table = one.table.copy()
-    table.attrs['skipped'] = [dict(path='/photos/fox/\udcff\n.jpg', reason='not a photo')]
-    parts = {k:getattr(one,k) for k in 'path runs epochs classes targets probs rates'.split()}
-    assert 'udcff' in T.save_report(SimpleNamespace(table=table, **parts)).read_text(encoding='utf-8')
+    f = one.path/'study.json'
+    f.write_text(json.dumps({**json.loads(f.read_text()), 'command':'imgcls study fo\udcffto\n'}))
+    assert 'udcff' in T.save_report(one).read_text(encoding='utf-8')
 
 
 def test_report_is_the_same_twice(one):
