@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -214,14 +215,20 @@ def _watched():
     return 'terminal' if sys.stderr is not None and sys.stderr.isatty() else ''
 
 
-def _rich(items, total, label):
+@lru_cache
+def _console():
+    "One console for all bars, so that a bar inside a bar is drawn below it."
     from rich.console import Console
+    return Console(stderr=True)
+
+
+def _rich(items, total, label):
     from rich.errors import LiveError
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     columns = TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=_console(), transient=True)
     try: bar.start()
-    except LiveError: return (yield from items)  # a bar inside a bar: the outer one is enough
+    except LiveError: return (yield from items)  # an older rich draws one bar at a time
     try: yield from bar.track(items, total=total, description=label)
     finally: bar.stop()
 
