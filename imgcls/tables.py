@@ -323,8 +323,8 @@ def _ramp(n):
     from matplotlib import colormaps
     return [colormaps['viridis'](x) for x in (np.linspace(.66,.05,n) if n>1 else [.3])]
 
-def _spread(ys, gap):
-    "Heights near `ys`, at least `gap` apart, in the same order"
+def _spread(ys, gap, top=np.inf):
+    "Heights near `ys`, at least `gap` apart, in the same order, none above `top`"
     ys = np.asarray(ys,float)
     order,out = np.argsort(ys, kind='stable'),ys.copy()
     blocks = []                             # [heights wished for], pushed apart around their common middle
@@ -332,7 +332,9 @@ def _spread(ys, gap):
         blocks.append([y])
         while len(blocks)>1 and np.mean(blocks[-1])-np.mean(blocks[-2]) < gap*(len(blocks[-1])+len(blocks[-2]))/2:
             blocks[-2:] = [blocks[-2]+blocks[-1]]
-    out[order] = np.concatenate([np.mean(b)+gap*(np.arange(len(b))-(len(b)-1)/2) for b in blocks]) if blocks else []
+    if not blocks: return out
+    apart = np.concatenate([np.mean(b)+gap*(np.arange(len(b))-(len(b)-1)/2) for b in blocks])
+    for i in order[::-1]: out[i],apart,top = (y := min(apart[-1],top)),apart[:-1],y-gap
     return out
 
 def _label(ax, ends, size=9):
@@ -341,7 +343,7 @@ def _label(ax, ends, size=9):
     if not ends: return
     lo,hi = ax.get_ylim()
     inches = ax.figure.get_figheight()*.7/ax.get_subplotspec().get_gridspec().nrows
-    for (x,_,text,colour),y in zip(ends, _spread([e[1] for e in ends], (hi-lo)*size*1.25/72/inches)):
+    for (x,_,text,colour),y in zip(ends, _spread([e[1] for e in ends], (hi-lo)*size*1.12/72/inches, hi)):
         ax.annotate(text, (x,y), (7,0), textcoords='offset points', va='center', color=colour, size=size, annotation_clip=False)
 
 # %% ../nbs/08_tables.ipynb #432ff1f4
@@ -355,7 +357,8 @@ def _panels(study):
 def _percent(ax, lo, hi, pad=.08):
     "The y-axis in percent from `lo` to `hi` (shares) and a little more, never past 100"
     if not np.isfinite([lo,hi]).all(): lo,hi = 0,1
-    ax.set_ylim(max(0,lo-pad*(hi-lo)-.005), min(1.004,hi+pad*(hi-lo)+.005))
+    pad = max(pad*(hi-lo)+.005, .02-(hi-lo)/2)
+    ax.set_ylim(max(0,lo-pad), min(1.004,hi+pad))
     ax.yaxis.set_major_formatter(lambda y,_: f'{100*y:.4g} %')
 
 def _empty(text='no run has finished yet'):
@@ -448,9 +451,9 @@ def plot_loss(
     for ax,size in zip(axs.flat, sizes):
         for i,(title,groups) in enumerate(panels):
             for runs in (r for s,r in groups if s==size):
-                for col,line in (('train_loss','--'),('valid_loss','-')):
+                for col,line,fill in (('train_loss','--','white'),('valid_loss','-',None)):
                     y = _curve(study, runs, col)
-                    ax.plot(y.index, y, line, marker='o', color=_HUES[i%len(_HUES)], ms=3, lw=1.6)
+                    ax.plot(y.index, y, line, marker='o', color=_HUES[i%len(_HUES)], ms=3, lw=1.6, mfc=fill)
         ax.set_title(_name(size)+' a class' if isinstance(size,int) else _name(size), loc='left', size=9)
         ax.set_xticks(range(1,int(e.epoch.max())+1, -(-int(e.epoch.max())//4)))
         ax.set_xlabel('epoch', size=9)
@@ -466,7 +469,8 @@ def _legend(fig, titles):
     many = len(titles)>1
     lines = [Line2D([],[],color=_HUES[i%len(_HUES)],lw=2,label=t) for i,t in enumerate(titles)] if many else []
     grey = '#555' if many else _HUES[0]
-    lines += [Line2D([],[],color=grey,ls='--',label='training photos'),Line2D([],[],color=grey,label='test photos')]
+    lines += [Line2D([], [], color=grey, marker='o', ms=3, **kw) for kw in (dict(ls='--',mfc='white',label='training photos'),
+                                                                            dict(label='test photos'))]
     fig.legend(handles=lines, loc='outside lower left', ncols=min(4,len(lines)), frameon=False, fontsize=9)
 
 # %% ../nbs/08_tables.ipynb #ce3cb242
