@@ -247,11 +247,13 @@ def _check_one(i, path, use, side, known):
         if sha in known: return sha, *known[sha]
         img = decode(data, side)
         img.info['dhash'] = _dhash(data, img, side)
-        if use: use(i, sha, img)
-        return sha, *img.info['size'], img.info['dhash']
     except PhotoError as e: return str(e)
     except FileNotFoundError: return 'vanished while reading'
     except OSError as e: return f'unreadable ({e.strerror or e})'
+    try:  # apart from the above: an OSError in here is none of the photo's
+        if use: use(i, sha, img)
+    except PhotoError as e: return str(e)
+    return sha, *img.info['size'], img.info['dhash']
 
 
 def _in_portions(f, n, workers, size=16):
