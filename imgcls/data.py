@@ -605,6 +605,9 @@ _FASTAI = dict(cifar10='CIFAR', cifar100='CIFAR_100', imagenette='IMAGENETTE', i
                caltech101='CALTECH_101', cub200='CUB_200_2011', dogscats='DOGS', mnist='MNIST', mnist_sample='MNIST_SAMPLE')
 
 
+_WAIT = 2.5  # seconds for the network, which leaves half a second for looking at this machine first
+
+
 def _one_line(e): return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
 
 
@@ -616,7 +619,7 @@ def _from_fastai(name):
     if folder.is_dir(): return folder
     ways = f'go online once, or unpack {url} into {folder.parent}, or give a folder of your own photos'
     # an archive that was downloaded earlier only needs unpacking
-    if not fastai_path('archive').joinpath(url.split('/')[-1]).is_file() and not reachable(url):
+    if not fastai_path('archive').joinpath(url.split('/')[-1]).is_file() and not reachable(url, _WAIT):
         raise UserError(f"'{name}' is not on this machine and its server can't be reached; {ways}")
     try: return untar_data(url)
     except Exception as e: raise UserError(f"'{name}' could not be downloaded ({_one_line(e)}); {ways}") from e
@@ -702,7 +705,7 @@ def _from_hub(name):
     except Exception: local = None
     if local and (done.is_file() and done.read_text() == local.name or constants.HF_HUB_OFFLINE): return local
     ways = 'go online once, or check the name, or give a folder of your own photos'
-    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT, _WAIT):
         if local: return local
         raise UserError(f"'{name}' is neither a folder here nor on this machine as a dataset, and {constants.ENDPOINT} can't be reached; {ways}")
     try: local = get()
