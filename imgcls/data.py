@@ -306,25 +306,26 @@ _WINDOW = np.sqrt(np.outer(np.hanning(34)[1:-1], np.hanning(34)[1:-1]))  # fades
 
 
 def _detail(rgb):
-    "Spectrum of the fine detail of 32×32 thumbnails, scaled to length 1."
-    x = rgb.astype(np.float32).mean(-1)
-    f = np.fft.rfft2((x - x.mean((1, 2), keepdims=True))*_WINDOW) * _FINE
-    power = (np.fft.irfft2(f, (32, 32))**2).sum((1, 2))
-    return f/(np.sqrt(power)[:, None, None] + 1e-3)
+    "The fine detail of a 32×32 thumbnail, scaled to length 1."
+    x = rgb.mean(-1)
+    d = np.fft.irfft2(np.fft.rfft2((x - x.mean())*_WINDOW)*_FINE, (32, 32))
+    return (d/(np.sqrt((d**2).sum()) + 1e-3)).astype(np.float32)
 
 
 def _alike(a, b):
-    "For two stacks of thumbnails: which pairs are nearly the same?"
-    colour = np.abs(a.astype(np.int16) - b).mean((1, 2, 3))
-    shifts = np.fft.irfft2(_detail(a)*_detail(b).conj(), (32, 32))
-    agree = np.roll(shifts, (1, 1), (1, 2))[:, :3, :3].max((1, 2))
+    "For two lists of (thumbnail, detail): which pairs are nearly the same?"
+    (rgb_a, fine_a), (rgb_b, fine_b) = (map(np.stack, zip(*x)) for x in (a, b))
+    colour = np.abs(rgb_a.astype(np.int16) - rgb_b).mean((1, 2, 3))
+    shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    agree = np.max([(fine_a*np.roll(fine_b, s, (1, 2))).sum((1, 2)) for s in shifts], 0)
     return (colour <= 30) & (agree >= .75) | (colour < 1)
 
 # %% ../nbs/02_data.ipynb #7acd1821
 def _thumb(path):
-    "32×32 thumbnail for the comparison; None when the photo can't be read any more."
-    try: return np.asarray(decode(_read(path), _HASH_SIDE).resize((32, 32), Image.Resampling.BOX))
+    "32×32 thumbnail and its fine detail for the comparison; None when the photo can't be read any more."
+    try: rgb = np.asarray(decode(_read(path), _HASH_SIDE).resize((32, 32), Image.Resampling.BOX))
     except (PhotoError, OSError): return None
+    return rgb, _detail(rgb)
 
 
 def near_duplicates(
@@ -339,10 +340,10 @@ def near_duplicates(
     a, b = _propose(np.array([int(h, 16) for h in table.dhash[first]], np.uint64), bits)
     thumb = lru_cache(4096)(_thumb)
     for lo in progress(range(0, len(a), 64), label='comparing'):
-        both = [(i, j, x, y) for i, j in zip(a[lo:lo+64], b[lo:lo+64]) if (x := thumb(paths[i])) is not None and (y := thumb(paths[j])) is not None]
+        both = [(p, q) for p, q in zip(paths[a[lo:lo+64]], paths[b[lo:lo+64]]) if thumb(p) and thumb(q)]
         if not both: continue
-        ok = _alike(np.stack([x for *_, x, _ in both]), np.stack([y for *_, y in both]))
-        pairs += [dict(a=paths[i], b=paths[j], kind='near') for (i, j, *_), yes in zip(both, ok) if yes]
+        ok = _alike([thumb(p) for p, _ in both], [thumb(q) for _, q in both])
+        pairs += [dict(a=p, b=q, kind='near') for (p, q), yes in zip(both, ok) if yes]
     return pd.DataFrame(pairs, columns=['a', 'b', 'kind'])
 
 # %% ../nbs/02_data.ipynb #9cc334f3

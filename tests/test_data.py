@@ -585,7 +585,8 @@ def test_same_table_and_light_but_other_object():
     a, b = Image.fromarray(x).resize((32, 32), Image.Resampling.BOX), Image.fromarray(x).resize((32, 32), Image.Resampling.BOX)
     y = np.array(b)
     y[8:24, 8:24] = np.random.default_rng(1).integers(60, 200, (16, 16, 3), dtype=np.uint8)
-    assert data._alike(np.asarray(a)[None], np.asarray(a)[None])[0] and not data._alike(np.asarray(a)[None], y[None])[0]
+    a, y = ((x, data._detail(x)) for x in (np.asarray(a), y))
+    assert data._alike([a, a], [a, y]).tolist() == [True, False]
 
 
 def test_proposals_are_all_there():
