@@ -6,9 +6,11 @@
 __all__ = ['CLASSES', 'VERSION', 'LIGHTS', 'BACKGROUNDS', 'scene', 'draw', 'scene_bytes', 'synth_folder']
 
 # %% ../nbs/03_synth.ipynb #c51e5439
-import csv, hashlib, json, os, subprocess, sys
+import cmath, csv, hashlib, json, math, os, subprocess, sys
+from bisect import bisect
 from functools import lru_cache
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,21 +21,29 @@ from .core import UserError, atomic, cache_dir, progress
 
 # %% ../nbs/03_synth.ipynb #6c6f5dc3
 CLASSES = ['fox', 'squirrel', 'deer', 'hare', 'owl', 'bear', 'duck', 'hedgehog', 'badger', 'frog']
-VERSION = 1  # of the drawings: raise it when a scene changes, so that kept folders of old ones aren't mixed with new ones
+VERSION = 2  # of the drawings: raise it when a scene changes, so that kept folders of old ones aren't mixed with new ones
 
 # %% ../nbs/03_synth.ipynb #29585ee8
+class _Digest(np.random.bit_generator.ISeedSequence):
+    "Starts a generator from the 32 bytes of a digest (numpy's own way does the same work once more)"
+    def __init__(self, key): self.bytes = hashlib.blake2b(repr(key).encode(), digest_size=32).digest()
+    def generate_state(self, n_words, dtype=np.uint32):
+        return np.frombuffer(self.bytes, np.dtype(dtype).newbyteorder('<'), n_words).astype(dtype)
+
 def _rng(*key):
-    "A generator that depends on the key alone: Python's own `hash` differs from process to process"
-    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=16).digest(), 'little')))
+    "A generator that depends on the key alone"
+    return np.random.Generator(np.random.PCG64(_Digest(key)))
 
 # %% ../nbs/03_synth.ipynb #1a4cc39a
 LIGHTS = {  # colour of the light (r, g, b), contrast
-    'noon': (1.04, 1.03, .98, 1.05), 'overcast': (.9, .94, .97, .85), 'morning': (1.05, .97, .86, .9), 'golden': (1.14, .95, .73, 1.05),
+    'noon': (1.04, 1.03, .98, 1.05), 'overcast': (.92, .95, .98, .92), 'morning': (1.05, .97, .86, .9), 'golden': (1.14, .95, .73, 1.05),
     'dusk': (.78, .68, .8, .95), 'night': (.46, .55, .72, 1.)}
 BACKGROUNDS = ['forest', 'meadow', 'snow', 'rocks', 'autumn', 'shore']
-_POSES = {'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'sit', 'run', 'climb'], 'deer': ['walk', 'walk', 'walk', 'walk', 'graze', 'lie'],
-          'hare': ['sit', 'crouch', 'run'], 'owl': ['perch'], 'bear': ['walk', 'walk', 'sit', 'sniff'], 'duck': ['swim', 'stand'], 'hedgehog': ['walk', 'curl'],
-          'badger': ['walk', 'sniff', 'sit'], 'frog': ['sit', 'front']}
+_POSES = {  # a pose named twice comes twice as often
+    'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'sit', 'run', 'climb'], 
+    'deer': ['walk']*5 + ['graze', 'lie'],
+    'hare': ['sit', 'crouch', 'run'], 'owl': ['perch'], 'bear': ['walk', 'walk', 'sit', 'sniff'], 'duck': ['swim', 'stand'],
+    'hedgehog': ['walk', 'curl'], 'badger': ['walk', 'sniff', 'sit'], 'frog': ['sit', 'front']}
 
 # %% ../nbs/03_synth.ipynb #cd39ca42
 def scene(
@@ -44,99 +54,106 @@ def scene(
     "The factors of a scene, drawn from class, number and seed alone"
     if label not in CLASSES: raise UserError(f'no animal {label!r}; the ten are: {", ".join(CLASSES)}')
     r = _rng('scene', label, int(number), int(seed))
-    pick = lambda xs, p=None: xs[int(r.choice(len(xs), p=p))]
+    pick = lambda xs, p=None: xs[int(r.random()*len(xs)) if p is None else min(bisect(list(accumulate(p)), r.random()), len(xs)-1)]
     return dict(
-        label=label, pose=pick(_POSES[label]), front=bool(r.random() < .35), shape=int(r.integers(1 << 30)), coat=pick([0, 1, 2], [.5, .25, .25]), dye=r.random(),
-        framing=pick(['whole', 'near', 'portrait'], [.78, .11, .11]), size=r.uniform(.48, .95), x=r.uniform(.3, .7), y=r.uniform(.7, .97),
-        turn=r.normal(0, 5), flip=bool(r.random() < .5), light=pick(list(LIGHTS), [.22, .2, .18, .18, .15, .07]), sun=r.uniform(-1, 1), fog=max(0, r.normal(0, .08)),
-        background=pick(BACKGROUNDS), place=int(r.integers(1 << 30)), occlusion=r.beta(1., 4.2), cover=int(r.integers(1 << 30)),
-        blur=max(0, r.normal(0, .33)), noise=r.gamma(1.5, 2.), grain=int(r.integers(1 << 30)), quality=int(r.integers(50, 95)))
+        label=label, pose=pick(_POSES[label]), front=bool(r.random() < .35), shape=int(r.integers(1 << 30)),
+        coat=pick([0, 1, 2], [.4, .3, .3]), dye=r.random(), framing=pick(['whole', 'near', 'portrait'], [.82, .1, .08]),
+        size=r.uniform(.52, .98), x=r.uniform(.3, .7), y=r.uniform(.7, .97), turn=r.normal(0, 5), flip=bool(r.random() < .5),
+        light=pick(list(LIGHTS), [.22, .2, .18, .18, .15, .07]), sun=r.uniform(-1, 1), cast=r.normal(1, .05, 3).tolist(),
+        fog=max(0, r.normal(0, .06)),
+        background=pick(BACKGROUNDS), place=int(r.integers(1 << 30)), occlusion=r.beta(1., 4.6), cover=int(r.integers(1 << 30)),
+        blur=max(0, r.normal(0, .3)), noise=r.gamma(1.5, 2.), grain=int(r.integers(1 << 30)), quality=int(r.integers(55, 96)))
 
 # %% ../nbs/03_synth.ipynb #f9131c2d
 @lru_cache(64)
 def _spline(k, closed, m=4):
-    "Catmull-Rom spline through `k` points as two matrices: points along it, and its tangents"
+    "Catmull-Rom spline through `k` points as a matrix: first the rows of the points along it, then those of its directions"
     seg = k if closed else k-1
     n = seg*m + (not closed)
-    B, D = np.zeros((n, k)), np.zeros((n, k))
+    out = np.zeros((2*n, k))
     for j in range(n):
         i, t = (j//m, j%m/m) if j < seg*m else (seg-1, 1.)
         b = np.array([-t+2*t*t-t**3, 2-5*t*t+3*t**3, t+4*t*t-3*t**3, -t*t+t**3])/2
         d = np.array([-1+4*t-3*t*t, -10*t+9*t*t, 1+8*t-9*t*t, -2*t+3*t*t])/2
         for o in range(4):
             at = (i+o-1)%k if closed else min(max(i+o-1, 0), k-1)
-            B[j, at] += b[o]; D[j, at] += d[o]
-    return B, D
+            out[j, at] += b[o]
+            out[n+j, at] += d[o]
+    return out
 
 # %% ../nbs/03_synth.ipynb #673b22eb
-_ROUND = np.linspace(0, np.pi, 6)[1:-1]
-_CAP = np.cos(_ROUND)[:, None], np.sin(_ROUND)[:, None]
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2*np.pi, 14)[:-1]), np.sin(np.linspace(0, 2*np.pi, 14)[:-1])], 1)
+_CAP = np.exp(-1j*np.linspace(0, np.pi, 6)[1:-1])    # the round end of a limb
+_CIRCLE = np.exp(2j*np.pi*np.arange(13)/13)
 
 def _mix(a, b, t): return tuple(x+(y-x)*t for x, y in zip(a, b))
 def _tone(c, f): return tuple(min(255, x*f) for x in c)
 
 # %% ../nbs/03_synth.ipynb #9f76d079
 class _Pen:
-    "Collects the shapes of an animal, far ones first; x points ahead, y up, and the ground is y=0"
-    def __init__(self, rng, parts=None, A=None, o=(0., 0.), head=None):
-        self.rng, self.parts, self.A, self.o = rng, [] if parts is None else parts, np.eye(2) if A is None else A, np.array(o, float)
-        self.head = head
+    "Collects the shapes of an animal, far ones first; points are complex numbers x + iy, so that a product turns and scales them"
+    def __init__(self, rng, parts=None, by=1., to=0.):
+        self.rng, self.parts, self.by, self.to = rng, [] if parts is None else parts, by, to
     def at(self, x, y, angle=0., scale=1.):
         "A pen whose origin is at (x, y), turned by `angle` degrees"
-        c, s = np.cos(np.radians(angle))*scale, np.sin(np.radians(angle))*scale
-        return _Pen(self.rng, self.parts, self.A @ np.array([[c, -s], [s, c]]), self.A @ (x, y) + self.o)
-    def put(self, p, col): self.parts.append((p @ self.A.T + self.o, col))
+        return _Pen(self.rng, self.parts, self.by*scale*cmath.rect(1, math.radians(angle)), self.spot(x, y))
+    def spot(self, x, y): return (x+1j*y)*self.by + self.to
+    def put(self, z, col): self.parts.append((z*self.by + self.to, col))
+    def poly(self, pts, col): self.put(np.array(pts, float).view(complex)[:, 0], col)
+    def dot(self, x, y, r, col, ry=None): self.put((_CIRCLE if ry is None else _CIRCLE.real+_CIRCLE.imag*(1j*ry/r))*r + (x+1j*y), col)
+    def blob(self, pts, col):
+        "A smooth closed shape through the points"
+        p = _spline(len(pts), True) @ np.array(pts, float)
+        self.put(p[:len(p)//2].view(complex)[:, 0], col)
     def limb(self, pts, col, lit=False, fur=0., dark=.8):
         "A stroke along (x, y, radius) points; `lit`: a paler core above a darker rim makes it look round"
-        B, D = _spline(len(pts), False)
-        pts = np.array(pts, float)
-        P, T = B @ pts, D @ pts[:, :2]
-        T /= np.hypot(T[:, 0], T[:, 1])[:, None] + 1e-9
-        N, r = np.stack([-T[:, 1], T[:, 0]], 1), np.maximum(P[:, 2:], .004)
-        def outline(c, r):
-            if fur: r = r*(1 + fur*self.rng.standard_normal(r.shape))
-            (cos, sin), (t, n) = _CAP, (T[-1], N[-1])
-            end = c[-1] + r[-1]*(cos*n + sin*t)
-            start = c[0] - r[0]*(cos*N[0] + sin*T[0])
-            return np.concatenate([c + N*r, end, (c - N*r)[::-1], start])
-        c = P[:, :2]
+        p = _spline(len(pts), False) @ np.array(pts, float)
+        z = p[:, 0] + 1j*p[:, 1]
+        n = len(z)//2
+        c, side, r = z[:n], z[n:]*1j, np.maximum(p[:n, 2], .004)
+        side *= r/(np.abs(side)+1e-9)
         if lit:
-            self.put(outline(c, r), _tone(col, dark))
-            c = c + r*(.04, .2)
-            r = r*.76
-        self.put(outline(c, r), col)
-    def blob(self, pts, col): self.put(_spline(len(pts), True)[0] @ np.array(pts, float), col)
-    def poly(self, pts, col): self.put(np.array(pts, float), col)
-    def dot(self, x, y, r, col, ry=None): self.put(_CIRCLE*(r, ry or r) + (x, y), col)
+            self.put(self._outline(c, side, fur), _tone(col, dark))
+            c, side = c + r*(.04+.2j), side*.76
+        self.put(self._outline(c, side, fur), col)
+    def _outline(self, c, side, fur):
+        if fur: side = side*(1 + fur*self.rng.standard_normal(len(c)))
+        return np.concatenate([c+side, c[-1]+side[-1]*_CAP, (c-side)[::-1], c[0]-side[0]*_CAP])
 
 # %% ../nbs/03_synth.ipynb #74e19ec6
 _BLACK, _WHITE, _PINK = (24, 20, 20), (236, 230, 220), (190, 140, 130)
 _COATS = {  # base, belly and cheeks, legs and marks, accent
-    'fox': [((196, 104, 48), (236, 226, 212), (52, 38, 34), (240, 234, 224)), ((150, 112, 84), (214, 204, 190), (60, 50, 46), (230, 224, 216)),
+    'fox': [((196, 104, 48), (236, 226, 212), (52, 38, 34), (240, 234, 224)),
+            ((150, 112, 84), (214, 204, 190), (60, 50, 46), (230, 224, 216)),
             ((92, 84, 84), (168, 160, 154), (36, 32, 34), (226, 224, 220))],
-    'squirrel': [((172, 88, 44), (236, 224, 206), (140, 66, 34), (150, 70, 34)), ((124, 112, 104), (226, 220, 212), (96, 84, 76), (150, 140, 132)),
+    'squirrel': [((172, 88, 44), (236, 224, 206), (140, 66, 34), (150, 70, 34)),
+                 ((124, 112, 104), (226, 220, 212), (96, 84, 76), (150, 140, 132)),
                  ((66, 50, 44), (200, 186, 170), (46, 36, 32), (50, 38, 34))],
-    'deer': [((164, 104, 62), (214, 190, 160), (120, 78, 50), (240, 232, 218)), ((128, 104, 84), (190, 176, 158), (92, 74, 60), (236, 228, 216)),
+    'deer': [((164, 104, 62), (214, 190, 160), (120, 78, 50), (240, 232, 218)),
+             ((128, 104, 84), (190, 176, 158), (92, 74, 60), (236, 228, 216)),
              ((184, 124, 78), (226, 204, 174), (146, 96, 60), (244, 238, 226))],
-    'hare': [((150, 120, 88), (222, 212, 198), (120, 94, 70), (40, 34, 32)), ((126, 112, 100), (214, 208, 200), (100, 88, 78), (36, 32, 32)),
+    'hare': [((150, 120, 88), (222, 212, 198), (120, 94, 70), (40, 34, 32)),
+             ((126, 112, 100), (214, 208, 200), (100, 88, 78), (36, 32, 32)),
              ((214, 210, 206), (240, 238, 234), (190, 184, 178), (50, 44, 42))],
-    'owl': [((124, 92, 62), (196, 170, 136), (70, 50, 36), (226, 206, 170)), ((120, 112, 104), (200, 194, 186), (66, 60, 58), (222, 216, 208)),
+    'owl': [((124, 92, 62), (196, 170, 136), (70, 50, 36), (226, 206, 170)),
+            ((120, 112, 104), (200, 194, 186), (66, 60, 58), (222, 216, 208)),
             ((206, 180, 140), (240, 230, 214), (140, 104, 68), (246, 240, 230))],
     'bear': [((96, 66, 46), (124, 92, 66), (60, 42, 32), (150, 116, 84)), ((52, 44, 42), (76, 64, 58), (34, 30, 30), (140, 112, 86)),
              ((140, 104, 70), (164, 130, 94), (92, 66, 46), (184, 152, 116))],
     'duck': [((150, 142, 134), (206, 200, 192), (96, 66, 50), (34, 96, 66)), ((132, 100, 68), (182, 152, 118), (84, 62, 44), (116, 88, 60)),
              ((226, 222, 214), (242, 240, 236), (196, 190, 182), (232, 228, 222))],
-    'hedgehog': [((96, 80, 66), (206, 184, 156), (64, 52, 44), (160, 140, 116)), ((74, 66, 60), (186, 170, 150), (48, 42, 40), (140, 128, 112)),
+    'hedgehog': [((96, 80, 66), (206, 184, 156), (64, 52, 44), (160, 140, 116)),
+                 ((74, 66, 60), (186, 170, 150), (48, 42, 40), (140, 128, 112)),
                  ((132, 110, 86), (220, 200, 172), (92, 74, 58), (190, 168, 138))],
-    'badger': [((128, 126, 124), (70, 64, 62), (38, 34, 34), (236, 234, 230)), ((112, 104, 96), (60, 54, 50), (34, 30, 30), (228, 222, 214)),
+    'badger': [((128, 126, 124), (70, 64, 62), (38, 34, 34), (236, 234, 230)),
+               ((112, 104, 96), (60, 54, 50), (34, 30, 30), (228, 222, 214)),
                ((150, 144, 136), (84, 78, 72), (46, 42, 40), (242, 238, 232))],
     'frog': [((104, 142, 60), (206, 206, 158), (66, 92, 42), (50, 60, 36)), ((134, 104, 66), (200, 184, 148), (94, 70, 46), (60, 46, 34)),
              ((120, 128, 78), (204, 198, 158), (82, 86, 54), (52, 50, 36))]}
 
 # %% ../nbs/03_synth.ipynb #04d1f7d2
 _HEADS = {  # in skull radii: snout length, radius at its end, drop; ear length, width, lean in degrees; eye radius
-    'fox': (2.0, .17, -.35, 1.15, .48, 18, .13), 'squirrel': (1.25, .3, -.25, .75, .34, 20, .2), 'deer': (2.3, .34, -.75, 1.5, .42, 58, .17),
+    'fox': (2.0, .17, -.35, 1.15, .48, 18, .13), 'squirrel': (1.25, .3, -.25, .75, .34, 20, .2), 
+    'deer': (2.3, .34, -.75, 1.5, .42, 58, .17),
     'hare': (1.25, .4, -.3, 2.3, .36, 12, .2), 'bear': (1.55, .42, -.4, .5, .42, 38, .09), 'badger': (1.9, .24, -.45, .36, .3, 50, .1)}
 
 def _ear(pen, length, width, col, inner):
@@ -145,42 +162,54 @@ def _ear(pen, length, width, col, inner):
         pen.blob([(-w*.8, -.1), (-w, h*.45), (-w*.2, h), (w*.2, h), (w, h*.45), (w*.8, -.1)], c)
 
 # %% ../nbs/03_synth.ipynb #8aa48d83
-def _head(pen, kind, coat, front, sex):
-    "The head of a mammal about its skull's centre, from the side or looking at us"
+def _face(pen, kind, coat, inner, back, antlers):
+    "The head looks at us"
     base, pale, dark, accent = coat
     snout, tip, drop, ear, width, lean, eye = _HEADS[kind]
-    inner = {'fox': _BLACK, 'bear': dark, 'badger': _WHITE}.get(kind, _mix(_PINK, base, .4))
-    back = accent if kind == 'badger' else base
-    if front:
-        if kind == 'deer' and sex: _antlers(pen, sex, front)
-        for side in -1, 1: _ear(pen.at(side*.58, .62, -side*lean), ear, width*1.1, _tone(back, .85), inner)
-        pen.limb([(0, .25, 1.), (0, -.15, .9), (0, -snout*.42, tip+.22)], back, lit=True)
-        if kind in ('fox', 'squirrel', 'hare'):
-            for side in -1, 1: pen.blob([(side*.12, -.05), (side*.95, -.15), (side*.75, -.62), (side*.1, -snout*.42-.2)], pale)
-        if kind == 'deer': pen.dot(0, -snout*.4, tip+.14, _mix(pale, dark, .3))
-        if kind == 'bear': pen.dot(0, -.4, .5, accent, .42)
-        if kind == 'badger':
-            for side in -1, 1: pen.limb([(side*.6, .95, .18), (side*.45, .15, .27), (side*.2, -.6, .12)], _BLACK)
-        nose = (0, -snout*.42-.1)
-        for side in -1, 1:
-            pen.dot(side*.46, .12, eye*1.25, _BLACK); pen.dot(side*.46+.05, .12+eye*.5, eye*.4, _WHITE)
-        pen.dot(*nose, .2 if kind != 'bear' else .26, _BLACK, .15)
-        return
+    if antlers: _antlers(pen, antlers, True)
+    for side in -1, 1: _ear(pen.at(side*.58, .62, -side*lean), ear, width*1.1, _tone(back, .85), inner)
+    pen.limb([(0, .25, 1.), (0, -.15, .9), (0, -snout*.42, tip+.22)], back, lit=True)
+    if kind in ('fox', 'squirrel', 'hare'):
+        for side in -1, 1: pen.blob([(side*.12, -.05), (side*.95, -.15), (side*.75, -.62), (side*.1, -snout*.42-.2)], pale)
+    if kind == 'deer': pen.dot(0, -snout*.4, tip+.14, _mix(pale, dark, .3))
+    if kind == 'bear': pen.dot(0, -.4, .5, accent, .42)
+    if kind == 'badger':
+        for side in -1, 1: pen.limb([(side*.6, .95, .18), (side*.45, .15, .27), (side*.2, -.6, .12)], _BLACK)
+    for side in -1, 1:
+        pen.dot(side*.46, .12, eye*1.25, _BLACK)
+        pen.dot(side*.46+.05, .12+eye*.5, eye*.4, _WHITE)
+    pen.dot(0, -snout*.42-.1, .2 if kind != 'bear' else .26, _BLACK, .15)
+
+# %% ../nbs/03_synth.ipynb #86e6595f
+def _profile(pen, kind, coat, inner, back, antlers):
+    "The head from the side"
+    base, pale, dark, accent = coat
+    snout, tip, drop, ear, width, lean, eye = _HEADS[kind]
     _ear(pen.at(.12, .62, lean*.2-12), ear, width, _tone(back, .62), _tone(back, .5))
     pen.limb([(-.15, .05, .98), (.35, -.05, .8), (1., drop*.75, (tip+.55)/2), (snout, drop, tip)], back, lit=True)
     if kind in ('fox', 'hare', 'squirrel'): pen.limb([(-.1, -.6, .34), (.7, drop-.2, .26), (snout-.12, drop-.1, tip*.6)], pale)
-    if kind == 'deer': pen.limb([(.1, -.8, .2), (1.1, drop-.3, .2)], pale); pen.dot(snout-.05, drop, tip*.95, _mix(pale, base, .4))
+    if kind == 'deer':
+        pen.limb([(.1, -.8, .2), (1.1, drop-.3, .2)], pale)
+        pen.dot(snout-.05, drop, tip*.95, _mix(pale, base, .4))
     if kind == 'bear': pen.limb([(.95, drop-.05, .42), (snout-.1, drop-.05, .36)], accent, lit=True)
     if kind == 'badger': pen.limb([(-.9, .5, .2), (.1, .3, .3), (.8, -.05, .22), (1.5, -.3, .12)], _BLACK)
     _ear(pen.at(-.28, .66, lean*.5-4), ear, width, back if kind != 'fox' else _tone(back, .9), inner)
-    if kind == 'deer' and sex: _antlers(pen, sex, front)
-    pen.dot(.52, .2, eye, _BLACK); pen.dot(.56, .25, eye*.4, _WHITE)
+    if antlers: _antlers(pen, antlers, False)
+    pen.dot(.52, .2, eye, _BLACK)
+    pen.dot(.56, .25, eye*.4, _WHITE)
     pen.dot(snout+tip*.5, drop+.06, .17, _BLACK, .14)
+
+def _head(pen, kind, coat, front, antlers):
+    "The head of a mammal about its skull's centre"
+    base, _, dark, accent = coat
+    inner = {'fox': _BLACK, 'bear': dark, 'badger': _WHITE}.get(kind, _mix(_PINK, base, .4))
+    (_face if front else _profile)(pen, kind, coat, inner, accent if kind == 'badger' else base, antlers if kind == 'deer' else 0)
 
 # %% ../nbs/03_synth.ipynb #19ed8b25
 def _antlers(pen, size, front):
     col = (128, 104, 78)
-    beam = [(.3, .8, .13), (1.2, 1.6, .12), (1.5, 2.7, .1), (1., 3.6, .05)] if front else [(-.1, .8, .13), (-.9, 1.8, .12), (-.9, 3., .1), (-.2, 3.9, .05)]
+    if front: beam = [(.3, .8, .13), (1.2, 1.6, .12), (1.5, 2.7, .1), (1., 3.6, .05)]
+    else: beam = [(-.1, .8, .13), (-.9, 1.8, .12), (-.9, 3., .1), (-.2, 3.9, .05)]
     tines = [((1.1, 1.5), (.9, 2.5)), ((1.5, 2.5), (2., 3.4))] if front else [((-.7, 1.5), (.35, 2.1)), ((-.95, 2.4), (-.05, 3.1))]
     for dx, flip in ((0, -1), (0, 1)) if front else ((.3, 1), (0, 1)):
         at = lambda x, y: (flip*x+dx, .7+(y-.7)*size)
@@ -189,13 +218,17 @@ def _antlers(pen, size, front):
 
 # %% ../nbs/03_synth.ipynb #fd2d5cda
 _BUILDS = {  # body: length, height, radii of hip, belly, chest · leg radii · neck: length, radii, angle · skull radius
-    'fox': (.95, .6, .16, .145, .185, .1, .05, .04, .3, .15, .12, 48, .155), 'deer': (.95, .92, .19, .19, .21, .12, .05, .035, .5, .15, .1, 62, .14),
-    'bear': (1.05, .68, .33, .34, .33, .19, .13, .12, .22, .28, .25, 14, .25), 'badger': (1.0, .4, .23, .25, .22, .12, .09, .08, .2, .18, .15, 5, .17),
-    'squirrel': (.66, .36, .2, .17, .16, .12, .05, .04, .16, .13, .12, 35, .17), 'hare': (.8, .46, .24, .19, .18, .14, .06, .045, .2, .14, .12, 40, .165)}
+    'fox': (.95, .6, .16, .145, .185, .1, .05, .04, .3, .15, .12, 48, .155),
+    'deer': (.95, .92, .19, .19, .21, .12, .05, .035, .5, .15, .1, 62, .14),
+    'bear': (1.05, .68, .33, .34, .33, .19, .13, .12, .22, .28, .25, 14, .25),
+    'badger': (1.0, .4, .23, .25, .22, .12, .09, .08, .2, .18, .15, 5, .17),
+    'squirrel': (.66, .36, .2, .17, .16, .12, .05, .04, .16, .13, .12, 35, .17),
+    'hare': (.8, .46, .24, .19, .18, .14, .06, .045, .2, .14, .12, 40, .165)}
 
 def _leg(pen, x, y, foot, r, col, paw, fore, lift=0.):
     bend = -.03 if fore else .08
-    pen.limb([(x, y, r[0]), (x+(foot-x)*.4+bend, y*.58+lift, (r[0]+r[1])/2), (x+(foot-x)*.8-bend*.9, y*.3+lift, r[1]), (foot, r[2]+lift, r[2])], col)
+    pen.limb([(x, y, r[0]), (x+(foot-x)*.4+bend, y*.58+lift, (r[0]+r[1])/2), (x+(foot-x)*.8-bend*.9, y*.3+lift, r[1]),
+              (foot, r[2]+lift, r[2])], col)
     pen.limb([(foot-.01, r[2]+lift, r[2]*1.1), (foot+r[2]*1.6, r[2]*.8+lift, r[2]*.85)], paw)
 
 # %% ../nbs/03_synth.ipynb #64ba2cee
@@ -209,8 +242,10 @@ def _tail(pen, kind, pose, x, y, coat, r):
         (a, b, s), (c, d, q) = pts[-2:]
         pen.limb([(a+(c-a)*.55, b+(d-b)*.55, s*.75), (c, d, q), (c+(c-a)*.25, d+(d-b)*.25, .02)], accent, fur=.1)
     elif kind == 'squirrel':
-        if pose in ('run', 'climb'): pts = [(x, y, .07), (x-.22, y+.1, .14), (x-.36, y+.4+.08*w, .2), (x-.62+.1*w, y+.66, .18), (x-.95+.1*w, y+.62+.15*w, .08)]
-        else: pts = [(x+.02, .1, .08), (x-.3, .16, .16), (x-.4, .55, .21), (x-.3+.08*w, .95, .22), (x-.45+.16*w, 1.2, .16), (x-.66+.2*w, 1.1, .06)]
+        if pose in ('run', 'climb'): pts = [(x, y, .07), (x-.22, y+.1, .14), (x-.36, y+.4+.08*w, .2), (x-.62+.1*w, y+.66, .18),
+                                            (x-.95+.1*w, y+.62+.15*w, .08)]
+        else: pts = [(x+.02, .1, .08), (x-.3, .16, .16), (x-.4, .55, .21), (x-.3+.08*w, .95, .22), (x-.45+.16*w, 1.2, .16),
+                     (x-.66+.2*w, 1.1, .06)]
         pen.limb(pts, accent, lit=True, fur=.1)
     elif kind == 'deer': pen.limb([(x+.03, y+.08, .06), (x-.06, y-.08, .05)], accent)
     elif kind == 'hare': pen.dot(x-.06, y*.75, .1, pale)
@@ -221,8 +256,10 @@ def _posture(kind, pose, r):
     "Where the joints of a mammal are: hip (x0, y0), shoulder (x1, y1), radii, the neck's angle, the legs' swing"
     L, H, hip, belly, chest, *legs, neck, n0, n1, angle, skull = _BUILDS[kind]
     L, H, fat = L*r.uniform(.78, 1.08), H*r.uniform(.92, 1.08), r.uniform(.9, 1.15)
-    b = SimpleNamespace(hip=hip*fat, belly=belly*fat, chest=chest*fat, legs=legs, neck=neck, n0=n0, n1=n1, skull=skull, angle=angle+r.uniform(-14, 14),
-                        x0=-L/2, x1=L/2, y0=H, y1=H, phase=r.uniform(0, 2*np.pi), swing=r.uniform(.1, .24), tilt=r.uniform(-12, 14), arms='')
+    b = SimpleNamespace(hip=hip*fat, belly=belly*fat, chest=chest*fat, legs=legs, neck=neck, n0=n0, n1=n1, skull=skull,
+                        angle=angle+r.uniform(-14, 14),
+                        x0=-L/2, x1=L/2, y0=H, y1=H, phase=r.uniform(0, 2*np.pi), swing=r.uniform(.1, .24),
+                        tilt=r.uniform(-12, 14), arms='')
     if pose in ('run', 'climb'): b.y1, b.angle, b.swing = H*1.1, b.angle-18, b.swing*2.2
     if pose == 'lie': b.y0, b.y1 = b.hip, b.chest*1.15
     if pose == 'crouch': b.y0, b.y1, b.x0 = b.hip*1.05, b.chest*1.25, -L*.38
@@ -285,7 +322,7 @@ def _mammal(pen, kind, pose, coat, front, r):
     "Fox, deer, bear, badger, squirrel and hare are one skeleton in six builds"
     base, pale, dark, _ = coat
     b = _posture(kind, pose, r)
-    legs, paw = {'fox': (_mix(base, dark, .75), dark), 'badger': (pale, dark), 'bear': (_mix(base, dark, .6), dark)}.get(kind, (_mix(base, dark, .4), dark))
+    legs, paw = _mix(base, dark, {'fox': .75, 'bear': .6}.get(kind, .4)) if kind != 'badger' else pale, dark
     if kind in ('squirrel', 'hare'): paw = _mix(base, pale, .3)
     _tail(pen, kind, pose, b.x0-b.hip*.8, b.y0, coat, r)
     _far_legs(pen, b, pose, legs, paw)
@@ -293,7 +330,8 @@ def _mammal(pen, kind, pose, coat, front, r):
     _near_legs(pen, b, pose, base, legs, paw)
     x, y, a = b.x1, b.y1, np.radians(b.angle)
     hx, hy = x+b.chest*.35+b.neck*np.cos(a), y+b.chest*.3+b.neck*np.sin(a)
-    pen.limb([(x-.04, y+.02, b.chest*.85), (x+b.chest*.3, y+b.chest*.25, (b.n0+b.chest)*.475), ((x+hx)/2+.03, (y+hy)/2+.02, b.n0), (hx, hy, b.n1)], base, lit=True, fur=.03)
+    pen.limb([(x-.04, y+.02, b.chest*.85), (x+b.chest*.3, y+b.chest*.25, (b.n0+b.chest)*.475), ((x+hx)/2+.03, (y+hy)/2+.02, b.n0),
+              (hx, hy, b.n1)], base, lit=True, fur=.03)
     if kind == 'fox': pen.limb([(x+b.chest*.75, y-.02, .08), (hx+.03, hy-b.skull*.7, .08)], pale, fur=.1)
     antlers = r.uniform(.6, 1.05) if r.random() < .45 else 0
     head = pen.at(hx+b.skull*.2, hy+b.skull*.25, r.uniform(-14, 14) if front else b.tilt, b.skull*r.uniform(.93, 1.08))
@@ -331,7 +369,8 @@ def _duck(pen, pose, coat, front, r):
     y = .1 if pose == 'swim' else .42
     if pose == 'stand':
         for x, f in ((-.05, .7), (.1, 1)):
-            pen.limb([(x, y, .05), (x+.02, .05, .03)], _tone((220, 130, 50), f)); pen.poly([(x-.02, .04), (x+.2, 0), (x+.18, .05)], _tone((220, 130, 50), f))
+            pen.limb([(x, y, .05), (x+.02, .05, .03)], _tone((220, 130, 50), f))
+            pen.poly([(x-.02, .04), (x+.2, 0), (x+.18, .05)], _tone((220, 130, 50), f))
     pen.limb([(-.62, y+.3, .05), (-.42, y+.2, .16), (-.05, y+.14, .27), (.36, y+.16, .2)], base, lit=True)
     pen.limb([(-.3, y+.02, .06), (.3, y+.05, .12)], pale)
     pen.poly([(-.55, y+.2), (-.9, y+.38+r.uniform(-.05, .08)), (-.55, y+.36)], pale)
@@ -364,13 +403,14 @@ def _hedgehog(pen, pose, coat, front, r):
     if curl: w, h, cy = .46, .42, .36
     edge = .12 if not curl else .6
     a = np.linspace(-edge, np.pi+edge, 20)
-    pen.poly(np.stack([cx-w*np.cos(a), cy-.1+h*np.sin(a)*1.1], 1), dark)
+    pen.put(cx-w*np.cos(a) + 1j*(cy-.1+h*np.sin(a)*1.1), dark)
     for f, m in ((1., 24), (.84, 22), (.66, 18), (.48, 14), (.3, 9)):  # spines lie backwards, the outermost first
         a = np.linspace(-edge, np.pi+edge, m)+r.normal(0, .03, m)
         x, y = cx-w*f*np.cos(a)*.92, cy-.1+h*f*np.sin(a)
-        dx, dy = -np.cos(a)*.13-.06, np.sin(a)*.15+.01
+        tip = x-np.cos(a)*.13-.06 + 1j*(y+np.sin(a)*.15+.01)
+        spines = np.stack([x-.035+1j*(y-.02), tip, x+.035+1j*(y+.02)], 1)
         for i in range(m):
-            pen.poly([(x[i]-.035, y[i]-.02), (x[i]+dx[i], y[i]+dy[i]), (x[i]+.035, y[i]+.02)], (dark, base, accent, base)[int(r.integers(4))])
+            pen.put(spines[i], (dark, base, accent, base)[int(r.integers(4))])
     head = pen.at(.42 if not curl else .3, .26 if not curl else .16, r.uniform(-14, 10), .19)
     if front:
         head.dot(0, 0, 1.1, pale); head.dot(0, -.3, .5, _tone(pale, .88), .45)
@@ -401,13 +441,15 @@ def _frog(pen, pose, coat, front, r):
         p.limb([(-.38, 0, .15), (0, .06, .25), (.32, .1, .2), (.56, .09, .12)], base, lit=True)
         p.limb([(-.2, -.14, .08), (.2, -.1, .13), (.5, 0, .07)], pale)
         for x in np.linspace(-.3, .3, 5): p.dot(x+r.uniform(-.04, .04), .2+r.uniform(-.1, .05), r.uniform(.02, .05), accent)
-        pen.limb([(-.42, .16, .12), (-.02, .3, .13), (-.1, .2, .11), (-.46, .08, .07), (-.1, .03, .05), (.05, .02, .03)], _mix(base, dark, .35), lit=True)
+        pen.limb([(-.42, .16, .12), (-.02, .3, .13), (-.1, .2, .11), (-.46, .08, .07), (-.1, .03, .05), (.05, .02, .03)],
+                 _mix(base, dark, .35), lit=True)
         pen.limb([(.2, .3, .08), (.24, .14, .06), (.22, .04, .045), (.34, .02, .03)], _mix(base, dark, .2), lit=True)
         p.limb([(.28, -.02, .014), (.6, .05, .014)], accent)
-        e = p.at(.36, .26)
-        eyes = [tuple(e.o)]
-        pen.head = *(p.A @ (.35, .15) + p.o), .42
-    for x, y in eyes: pen.dot(x, y, .11, _tone(base, .9)); pen.dot(x, y, .085, (214, 176, 70)); pen.dot(x, y, .06, _BLACK, .04); pen.dot(x+.02, y+.03, .02, _WHITE)
+        e, h = p.spot(.36, .26), p.spot(.35, .15)
+        eyes, pen.head = [(e.real, e.imag)], (h.real, h.imag, .42)
+    for x, y in eyes:
+        for r, c, ry in ((.11, _tone(base, .9), None), (.085, (214, 176, 70), None), (.06, _BLACK, .04)): pen.dot(x, y, r, c, ry)
+        pen.dot(x+.02, y+.03, .02, _WHITE)
 
 # %% ../nbs/03_synth.ipynb #00a6b2e3
 _OTHERS = {'owl': _owl, 'duck': _duck, 'hedgehog': _hedgehog, 'frog': _frog}
@@ -417,8 +459,8 @@ def _animal(s):
     r = _rng('shape', s['shape'])
     pen = _Pen(r)
     coats = _COATS[s['label']]
-    coat = [_mix(a, b, s['dye']*.4) for a, b in zip(coats[s['coat']], coats[(s['coat']+1)%3])]
-    wild = 1+r.normal(0, .09)
+    coat = [_mix(a, b, s['dye']*.45) for a, b in zip(coats[s['coat']], coats[(s['coat']+1)%3])]
+    wild = 1+r.normal(0, .12)
     coat = [_tone(c, wild) for c in coat]
     if s['label'] in _OTHERS: _OTHERS[s['label']](pen, s['pose'], coat, s['front'], r)
     else: _mammal(pen, s['label'], s['pose'], coat, s['front'], r)
@@ -438,10 +480,11 @@ def _noise(r, n, cells, stretch=1, octaves=4, keep=.55):
 @lru_cache(1)
 def _textures():
     "Noise that all scenes cut their pieces from, made once"
-    r, n = _rng('textures', VERSION), 768
-    t = dict(cloud=_noise(r, n, 6), ground=_noise(r, n, 48, keep=.7), leaf=_noise(r, n, 24, octaves=5, keep=.85), grass=_noise(r, n, 96, 4, 3),
+    r, n = _rng('textures', 1), 768
+    t = dict(cloud=_noise(r, n, 6), ground=_noise(r, n, 48, keep=.7), leaf=_noise(r, n, 24, octaves=5, keep=.85),
+             grass=_noise(r, n, 96, 4, 3),
              fur=_noise(r, n, 64, 3, 3, .8), grain=r.standard_normal((n, n, 3)).astype(np.float32))
-    t['low'] = t['ground'].T[:, ::1]
+    t['low'] = t['ground'].T
     return t
 
 # %% ../nbs/03_synth.ipynb #545cecf7
@@ -454,43 +497,48 @@ def _cut(r, name, n, step=1):
     return t
 
 # %% ../nbs/03_synth.ipynb #1b46937b
+def _grass(d, r, w, h):
+    for _ in range(150):
+        x, top, lean = r.uniform(0, w), h*(1-r.beta(2, 1.6)), r.normal(0, .16)*h
+        b = r.uniform(1.5, 4)
+        d.polygon([(x-b, h), (x+lean*.4-b*.5, (h+top)/2), (x+lean, top), (x+lean*.4+b*.5, (h+top)/2), (x+b, h)], fill=255)
+
+def _leaves(d, r, w, h):
+    for _ in range(3):
+        x, y, a = w*r.uniform(0, 1), 0, r.uniform(.9, 2.2)
+        for _ in range(26):
+            x, y = x+np.cos(a)*h*.045, y+np.sin(a)*h*.045
+            for side in -1, 1:
+                b, q = a+side*r.uniform(.5, 1.3), h*r.uniform(.05, .1)
+                tip, m = (x+np.cos(b)*q, y+np.sin(b)*q), (x+np.cos(b)*q*.5, y+np.sin(b)*q*.5)
+                v = (-np.sin(b)*q*.25, np.cos(b)*q*.25)
+                d.polygon([(x, y), (m[0]+v[0], m[1]+v[1]), tip, (m[0]-v[0], m[1]-v[1])], fill=255)
+            a += r.normal(0, .12)
+
+def _bush(d, r, w, h):
+    for _ in range(160):
+        a, q = r.uniform(0, np.pi), np.sqrt(r.random())
+        x, y, k = w*(.5+.42*q*np.cos(a)), h*(1-.82*q*np.sin(a)), h*r.uniform(.04, .1)
+        d.ellipse([x-k, y-k, x+k, y+k], fill=int(r.integers(170, 256)))
+
+def _fir(d, r, w, h):
+    for i in range(9):
+        y, k = h*(.04+.1*i), w*(.1+.045*i)
+        d.polygon([(w/2, y-h*.04), (w/2-k, y+h*.15+r.normal(0, 3)), (w/2, y+h*.11), (w/2+k, y+h*.15+r.normal(0, 3))], fill=255)
+    d.rectangle([w*.46, h*.9, w*.54, h], fill=255)
+
+# %% ../nbs/03_synth.ipynb #548124ef
 @lru_cache(1)
 def _stamps():
-    "Masks of grass, leaves, bushes and firs that scenes press onto their canvas in any colour, made once"
-    r, out = _rng('stamps', VERSION), {}
-    def make(name, count, size, paint):
+    "A few masks of each kind, made once"
+    r, out = _rng('stamps', 1), {}
+    for name, count, (w, h), paint in (('grass', 5, (240, 72), _grass), ('leaves', 5, (112, 112), _leaves), ('bush', 5, (128, 80), _bush),
+                                       ('fir', 3, (64, 128), _fir)):
         out[name] = []
         for _ in range(count):
-            im = Image.new('L', (size[0]*2, size[1]*2))
-            paint(ImageDraw.Draw(im), size[0]*2, size[1]*2)
-            out[name].append(im.resize(size, Image.BOX))
-    def grass(d, w, h):
-        for _ in range(150):
-            x, top, lean = r.uniform(0, w), h*(1-r.beta(2, 1.6)), r.normal(0, .16)*h
-            b = r.uniform(2, 5)
-            d.polygon([(x-b, h), (x+lean*.4-b*.5, (h+top)/2), (x+lean, top), (x+lean*.4+b*.5, (h+top)/2), (x+b, h)], fill=255)
-    def leaves(d, w, h):
-        for _ in range(3):
-            x, y, a = w*r.uniform(0, 1), 0, r.uniform(.9, 2.2)
-            for _ in range(26):
-                x, y = x+np.cos(a)*h*.045, y+np.sin(a)*h*.045
-                for side in -1, 1:
-                    b, q = a+side*r.uniform(.5, 1.3), h*r.uniform(.05, .1)
-                    tip, m = (x+np.cos(b)*q, y+np.sin(b)*q), (x+np.cos(b)*q*.5, y+np.sin(b)*q*.5)
-                    v = (-np.sin(b)*q*.25, np.cos(b)*q*.25)
-                    d.polygon([(x, y), (m[0]+v[0], m[1]+v[1]), tip, (m[0]-v[0], m[1]-v[1])], fill=255)
-                a += r.normal(0, .12)
-    def bush(d, w, h):
-        for _ in range(160):
-            a, q = r.uniform(0, np.pi), np.sqrt(r.random())
-            x, y, k = w*(.5+.42*q*np.cos(a)), h*(1-.82*q*np.sin(a)), h*r.uniform(.04, .1)
-            d.ellipse([x-k, y-k, x+k, y+k], fill=int(r.integers(170, 256)))
-    def fir(d, w, h):
-        for i in range(9):
-            y, k = h*(.04+.1*i), w*(.1+.045*i)
-            d.polygon([(w/2, y-h*.04), (w/2-k, y+h*.15+r.normal(0, 3)), (w/2, y+h*.11), (w/2+k, y+h*.15+r.normal(0, 3))], fill=255)
-        d.rectangle([w*.46, h*.9, w*.54, h], fill=255)
-    make('grass', 5, (320, 96), grass); make('leaves', 5, (160, 160), leaves); make('bush', 5, (128, 80), bush); make('fir', 3, (64, 128), fir)
+            im = Image.new('L', (w*2, h*2))
+            paint(ImageDraw.Draw(im), r, w*2, h*2)
+            out[name].append(im.resize((w, h), Image.BOX))
     return out
 
 # %% ../nbs/03_synth.ipynb #cae3179c
@@ -504,61 +552,90 @@ def _press(canvas, r, name, box, col):
 
 # %% ../nbs/03_synth.ipynb #b2fab9d4
 _PLACES = {  # sky above, sky at the horizon, far ground, near ground, plants
-    'forest': ((96, 120, 96), (150, 168, 134), (84, 92, 58), (74, 66, 44), (50, 84, 42)), 'meadow': ((132, 176, 220), (206, 220, 226), (136, 156, 84), (92, 122, 52), (88, 128, 48)),
-    'snow': ((168, 186, 206), (214, 220, 226), (212, 218, 226), (226, 230, 236), (72, 88, 80)), 'rocks': ((150, 178, 206), (204, 210, 210), (140, 132, 122), (116, 106, 94), (104, 112, 72)),
-    'autumn': ((172, 150, 112), (208, 184, 138), (150, 102, 54), (132, 80, 40), (168, 96, 36)), 'shore': ((140, 174, 204), (198, 212, 220), (96, 122, 136), (120, 112, 84), (110, 124, 64))}
+    'forest': ((96, 120, 96), (150, 168, 134), (84, 92, 58), (74, 66, 44), (50, 84, 42)),
+    'meadow': ((132, 176, 220), (206, 220, 226), (136, 156, 84), (92, 122, 52), (88, 128, 48)),
+    'snow': ((168, 186, 206), (214, 220, 226), (212, 218, 226), (226, 230, 236), (72, 88, 80)),
+    'rocks': ((150, 178, 206), (204, 210, 210), (140, 132, 122), (116, 106, 94), (104, 112, 72)),
+    'autumn': ((172, 150, 112), (208, 184, 138), (150, 102, 54), (132, 80, 40), (168, 96, 36)),
+    'shore': ((140, 174, 204), (198, 212, 220), (96, 122, 136), (120, 112, 84), (110, 124, 64))}
 
-def _backdrop(s, n):
-    "Sky, far trees and hills, ground, trunks, rocks and bushes on n×n pixels; the row of the horizon"
-    r = _rng('place', s['place'])
-    kind = s['background']
-    sky, low, far, near, plant = ((np.array(c)*(1+r.normal(0, .12))+r.normal(0, 14, 3)).astype(np.float32) for c in _PLACES[kind])
-    hz = r.uniform(.22, .6)
+# %% ../nbs/03_synth.ipynb #fc56b3dd
+def _merge(planes):
+    "The RGB picture of three planes of numbers"
+    return Image.merge('RGB', [Image.fromarray(p) for p in np.clip(planes, 0, 255).astype(np.uint8)])
+
+def _ink(c, f=1.): return tuple(int(min(255, max(0, v*f))) for v in c)
+
+def _land(r, kind, n):
+    "Sky and ground; the row where the ground begins; the colours of haze, far ground and plants"
+    sky, low, far, near, plant = ((np.array(c)*(1+r.normal(0, .12))+r.normal(0, 10, 3)).astype(np.float32) for c in _PLACES[kind])
+    horizon = r.uniform(.22, .6)
     t = (np.arange(n, dtype=np.float32)/n)[:, None]
-    rows = np.where(t < hz, sky+(low-sky)*(t/hz), far+(near-far)*((t-hz)/(1-hz)))
-    img = np.broadcast_to(rows[:, None], (n, n, 3)) + _cut(r, 'cloud', n)[..., None]*np.float32(7)
-    k = int(np.ceil(hz*n))
-    tex = 'leaf' if kind in ('forest', 'autumn') else 'ground'
-    img[k:] += _cut(r, tex, n)[k:, :, None]*np.float32(r.uniform(6, 20)*(.4 if kind == 'snow' else 1))
-    canvas = Image.fromarray(np.clip(img, 0, 255, out=img).astype(np.uint8))
+    rows = np.where(t < horizon, sky+(low-sky)*(t/horizon), far+(near-far)*((t-horizon)/(1-horizon)))
+    grain, k = _cut(r, 'cloud', n)*np.float32(7), math.ceil(horizon*n)
+    fine = _cut(r, 'leaf' if kind in ('forest', 'autumn') else 'ground', n)[k:]
+    grain[k:] += fine*np.float32(r.uniform(6, 20)*(.4 if kind == 'snow' else 1))
+    return _merge(rows.T.astype(np.float32)[..., None] + grain), k, low, far, plant
+
+# %% ../nbs/03_synth.ipynb #3561b9cf
+def _hills(canvas, r, k, n, low, far):
+    "Hills behind the horizon"
+    d, ground = ImageDraw.Draw(canvas), canvas.crop((0, k, n, n))
+    for i in range(int(r.integers(1, 4))):
+        x, w, h = r.uniform(-.1, 1.1)*n, r.uniform(.3, .7)*n, r.uniform(.05, .2)*n
+        c = far*.8
+        d.ellipse([x-w, k-h, x+w, k+h], fill=_ink(c + (low-c)*(.55-.2*i)))
+    canvas.paste(ground, (0, k))
+
+def _water(canvas, r, k, n, low, far):
+    "A lake between the horizon and us"
+    b = k+int((n-k)*r.uniform(.2, .9))
+    canvas.paste(_merge((low*.55+far*.45)[:, None, None] + _cut(r, 'low', n)[:b-k]*np.float32(8)), (0, k))
+
+def _trees(canvas, r, kind, k, n, low, plant):
+    "Firs or bushes along the horizon, the farther the paler"
+    fir = kind in ('snow', 'forest')
+    for _ in range(int(r.integers(2, 9))):
+        h = r.uniform(.12, .5)*n
+        x, haze, c = r.uniform(-.1 if fir else -.2, 1)*n, r.uniform(.1, .6), plant*(.7 if fir else .9)
+        _press(canvas, r, 'fir' if fir else 'bush', (x, k-h*.94, h*.5, h) if fir else (x, k-h*.6, h*1.1, h*.7), c + (low-c)*haze)
+
+def _trunks(canvas, r, k, n, low):
+    "Trunks behind the animal"
     d = ImageDraw.Draw(canvas)
-    ink = lambda c, f=1.: tuple(int(min(255, max(0, v*f))) for v in c)
-    haze = lambda c, f: c+(low-c)*f
-    if kind in ('meadow', 'rocks', 'shore', 'snow'):
-        ground = canvas.crop((0, k, n, n))
-        for i in range(int(r.integers(1, 4))):
-            x, w, h = r.uniform(-.1, 1.1)*n, r.uniform(.3, .7)*n, r.uniform(.05, .2)*n
-            d.ellipse([x-w, k-h, x+w, k+h], fill=ink(haze(far*.8, .55-.2*i)))
-        d.rectangle([0, k, n, k+n*.02], fill=ink(far))
-        canvas.paste(ground, (0, k))
-    if kind == 'shore':
-        b = k+int((n-k)*r.uniform(.2, .9))
-        water = np.clip((low*.55+far*.45)+_cut(r, 'low', n)[:b-k, :, None]*8, 0, 255).astype(np.uint8)
-        canvas.paste(Image.fromarray(water), (0, k))
-    if kind in ('forest', 'snow', 'meadow', 'autumn'):
-        for _ in range(int(r.integers(2, 9))):
-            h = r.uniform(.12, .5)*n
-            if kind in ('snow', 'forest'): _press(canvas, r, 'fir', (r.uniform(-.1, 1)*n, k-h*.94, h*.5, h), haze(plant*.7, r.uniform(.1, .6)))
-            else: _press(canvas, r, 'bush', (r.uniform(-.2, 1)*n, k-h*.6, h*1.1, h*.7), haze(plant*.9, r.uniform(.1, .6)))
-    if kind in ('forest', 'autumn', 'snow'):
-        for _ in range(int(r.integers(1, 6))):
-            x, w, f = r.uniform(0, n), r.uniform(.015, .07)*n, r.uniform(0, .4)
-            y, c = k+(1-f)*r.uniform(0, .2)*n, haze(np.array((88, 70, 54), np.float32)*r.uniform(.6, 1.2), f)
-            lean = r.normal(0, .03)*n
-            d.polygon([(x+lean-w*.8, 0), (x+lean+w*.8, 0), (x+w, y), (x+w*1.7, y+w*.5), (x-w*1.7, y+w*.5), (x-w, y)], fill=ink(c))
-            d.polygon([(x+lean-w*.6, 0), (x+lean-w*.1, 0), (x-w*.1, y), (x-w*.8, y)], fill=ink(c, 1.2))
-    for _ in range(int(r.integers(0, 7) if kind == 'rocks' else r.integers(0, 2))):
+    for _ in range(int(r.integers(1, 6))):
+        x, w, f = r.uniform(0, n), r.uniform(.015, .07)*n, r.uniform(0, .4)
+        y, c = k+(1-f)*r.uniform(0, .2)*n, np.array((88, 70, 54), np.float32)*r.uniform(.6, 1.2)
+        c, top = c + (low-c)*f, x+r.normal(0, .03)*n
+        d.polygon([(top-w*.8, 0), (top+w*.8, 0), (x+w, y), (x+w*1.7, y+w*.5), (x-w*1.7, y+w*.5), (x-w, y)], fill=_ink(c))
+        d.polygon([(top-w*.6, 0), (top-w*.1, 0), (x-w*.1, y), (x-w*.8, y)], fill=_ink(c, 1.2))
+
+# %% ../nbs/03_synth.ipynb #8601bc42
+def _rocks(canvas, r, count, k, n):
+    "Rocks, each a dark shape with a paler top"
+    d = ImageDraw.Draw(canvas)
+    for _ in range(count):
         x, y, w = r.uniform(0, n), r.uniform(k, n), r.uniform(.04, .2)*n
         a = np.sort(r.uniform(0, 2*np.pi, 8))
         c = np.array((122, 116, 110), np.float32)*r.uniform(.7, 1.2)+r.normal(0, 6, 3)
         p = np.stack([x+w*np.cos(a), y-w*.55*np.sin(a)], 1)
-        d.polygon([tuple(q) for q in p.tolist()], fill=ink(c, .8))
-        d.polygon([tuple(q) for q in (p*.7+np.array((x-w*.1, y-w*.18))*.3-(0, w*.06)).tolist()], fill=ink(c, 1.1))
+        d.polygon([tuple(q) for q in p.tolist()], fill=_ink(c, .8))
+        d.polygon([tuple(q) for q in (p*.7+np.array((x-w*.1, y-w*.18))*.3-(0, w*.06)).tolist()], fill=_ink(c, 1.1))
+
+def _backdrop(s, n):
+    "The background on n×n pixels, and the colour of its plants"
+    r, kind = _rng('place', s['place']), s['background']
+    canvas, k, low, far, plant = _land(r, kind, n)
+    if kind in ('meadow', 'rocks', 'shore', 'snow'): _hills(canvas, r, k, n, low, far)
+    if kind == 'shore': _water(canvas, r, k, n, low, far)
+    if kind in ('forest', 'snow', 'meadow', 'autumn'): _trees(canvas, r, kind, k, n, low, plant)
+    if kind in ('forest', 'autumn', 'snow'): _trunks(canvas, r, k, n, low)
+    _rocks(canvas, r, int(r.integers(0, 7) if kind == 'rocks' else r.integers(0, 2)), k, n)
     for _ in range(int(r.integers(0, 6))):
         w, y = r.uniform(.12, .45)*n, r.uniform(k, n*.9)
         c = plant*r.uniform(.55, 1.1) if r.random() < .6 else np.array((120, 84, 52), np.float32)*r.uniform(.6, 1.2)
         _press(canvas, r, 'bush' if r.random() < .6 else 'grass', (r.uniform(-.2, 1)*n, y-w*.6, w, w*.6), c)
-    return canvas, plant
+    return canvas.filter(ImageFilter.BoxBlur(.4*n/128)), plant
 
 # %% ../nbs/03_synth.ipynb #fe8dfddb
 def _cover(canvas, s, plant, box, n):
@@ -571,39 +648,44 @@ def _cover(canvas, s, plant, box, n):
     grass = o if kind == 'grass' else min(o, .25)
     top = h*(.05+.6*grass)
     c = plant if s['background'] != 'snow' else np.array((206, 210, 214), np.float32)
-    for _ in range(2): _press(canvas, r, 'grass', (r.uniform(-.15, .0)*n, y1-top*r.uniform(.8, 1.1), 1.2*n, top*r.uniform(1.1, 1.3)+n-y1), c*r.uniform(.5, 1.15))
+    for _ in range(2): _press(canvas, r, 'grass', (r.uniform(-.15, .0)*n, y1-top*r.uniform(.8, 1.1), 1.2*n, top*r.uniform(1.1, 1.3)+n-y1),
+                              c*r.uniform(.5, 1.15))
     if kind == 'leaves':
-        for _ in range(int(1+o*6)):
+        for _ in range(int(1+o*5)):
             q = r.uniform(.3, .65)*n
-            _press(canvas, r, 'leaves', (r.uniform(x0-.2*w, x1)-q*.3, r.uniform(y0-.6*h, y0+.5*h)-q*.5, q, q), plant*r.uniform(.5, 1.1))
+            _press(canvas, r, 'leaves', (r.uniform(x0-.2*w, x1)-q*.3, -2, q, max(.15*n, y0+r.uniform(.1, .95)*h)), plant*r.uniform(.5, 1.1))
     if kind == 'trunk':
         for _ in range(1 + (o > .5)): _trunk(canvas, r.uniform(x0, x1), (.04+.13*o)*min(w, .8*n)*r.uniform(.7, 1.1), n, r.uniform(.6, 1.2))
 
 # %% ../nbs/03_synth.ipynb #79dd2527
 def _trunk(canvas, x, k, n, f):
     "A tree trunk in front of everything so far, from top to bottom; `k`: half its width"
-    d, c = ImageDraw.Draw(canvas), _tone((92, 74, 58), f)
-    for a, b, q in ((-1, 1, .72), (-.85, .6, .95), (-.7, .05, 1.15)):
-        d.polygon([(x+a*k*.94, 0), (x+b*k*.94, 0), (x+b*k, n), (x+a*k, n)], fill=tuple(int(v*q) for v in c))
+    a, b = max(0, int(x-k-1)), min(n, int(x+k+2))
+    if a >= b: return
+    u = (np.arange(a, b, dtype=np.float32)-np.float32(x))/np.float32(k)  # -1 to 1 across the trunk
+    bark = (np.float32(f)*(1-.35*u-.25*u*u))*(1+.16*_textures()['grass'][a:b, :n].T)
+    edge = Image.fromarray(np.clip((1-np.abs(u))*k*255, 0, 255).astype(np.uint8)[None]).resize((b-a, n))
+    canvas.paste(_merge(bark*np.array((92, 74, 58), np.float32)[:, None, None]), (a, 0), edge)
 
 # %% ../nbs/03_synth.ipynb #e4a5b245
 def _place(parts, head, s, side):
-    "The shapes in pixels of the scene, and their box (left, top, right, bottom)"
-    P = np.concatenate([p for p, _ in parts])
-    turn = np.radians(s['turn'] + (72 if s['pose'] == 'climb' else 0))
-    R = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * ([[-1 if s['flip'] else 1], [-1]])
-    P, eye = P @ R.T, R @ head[:2]
-    lo, hi = P.min(0), P.max(0)
+    "The points of all shapes in pixels (y down), and their box (left, top, right, bottom)"
+    P, eye = np.concatenate([p for p, _ in parts]), head[0]+1j*head[1]
+    turn = cmath.rect(1, math.radians(s['turn'] + (72 if s['pose'] == 'climb' else 0)))
+    P, eye = (-P*turn, -eye*turn) if s['flip'] else ((P*turn).conj(), (eye*turn).conjugate())
+    x0, x1, y0, y1 = P.real.min(), P.real.max(), P.imag.min(), P.imag.max()
     if s['framing'] == 'portrait':
         k = side*(.2+.22*s['size'])/head[2]
-        shift = np.array((s['x'], .35+.2*s['x']))*side - eye*k
+        shift = (s['x'] + 1j*(.35+.2*s['x']))*side - eye*k
     else:
-        size, (w, h) = s['size'] + (.35 if s['framing'] == 'near' else 0), hi-lo
-        k = side*min(size/np.sqrt(w*h), (1.5 if s['framing'] == 'near' else .95)/max(w, h))
-        half = min(w*k*(.46 if s['framing'] == 'whole' else .3), side/2)  # most of it stays in the picture
-        shift = np.array((np.clip(s['x']*side, half, side-half) - (lo[0]+hi[0])/2*k, s['y']*side - hi[1]*k))
-    return P*k + shift, (*(lo*k + shift).tolist(), *(hi*k + shift).tolist())
+        near, w, h = s['framing'] == 'near', x1-x0, y1-y0
+        k = side*min((s['size'] + .35*near)/math.sqrt(w*h), (1.5 if near else .95)/max(w, h))
+        half = min(w*k*(.36 if near else .46), side/2)  # most of it stays in the picture
+        shift = min(max(s['x']*side, half), side-half) - (x0+x1)/2*k + 1j*(max(s['y']*side, h*k-.05*side) - y1*k)
+    dx, dy = shift.real, shift.imag
+    return P*k + shift, (x0*k+dx, y0*k+dy, x1*k+dx, y1*k+dy)
 
+# %% ../nbs/03_synth.ipynb #fa3e3273
 def _paint(s, side):
     "Paints the scene of factors `s`: backdrop, animal, what covers it, light, blur and the camera's noise"
     canvas, plant = _backdrop(s, side)
@@ -611,13 +693,13 @@ def _paint(s, side):
     P, box = _place(parts, head, s, side)
     layer = Image.new('CMYK', (side*2, side*2))  # four plain channels: colour and cover; twice as fine, averaged below
     d, at = ImageDraw.Draw(layer), 0
-    P = P*2
+    P = (P*2).view(float)
     for p, c in parts:
-        d.polygon(P[at:at+len(p)].ravel().tolist(), fill=(int(c[0]), int(c[1]), int(c[2]), 255))
-        at += len(p)
+        d.polygon(P[at:at+2*len(p)].tolist(), fill=(int(c[0]), int(c[1]), int(c[2]), 255))
+        at += 2*len(p)
     if s['pose'] == 'climb': _trunk(canvas, box[0 if s['flip'] else 2], (box[2]-box[0])*.55, side, 1.)
     else: _shadow(canvas, box, side)
-    canvas = _shade(canvas, layer.reduce(2), s, side)
+    _shade(canvas, layer.reduce(2), box, s, side)
     _cover(canvas, s, plant, box, side)
     return _develop(canvas, s, side)
 
@@ -631,26 +713,28 @@ def _shadow(canvas, box, n):
     ImageDraw.Draw(g).ellipse([(x+dx*w)*32/n for x, dx in ((x0, .06), (y1, -.07), (x1, -.02), (y1, .05))], fill=120)
     canvas.paste((20, 22, 24), (0, 0), g.filter(ImageFilter.GaussianBlur(.8)).resize((n, n), Image.BILINEAR))
 
-def _shade(canvas, layer, s, n):
+def _shade(canvas, layer, box, s, n):
     "Sets the animal on the canvas, with volume (light from above and the sun's side) and fur"
     a = layer.getchannel(3).resize((32, 32), Image.BOX).filter(ImageFilter.GaussianBlur(2.2))
     dy, dx = np.gradient(np.asarray(a, np.float32)/255)
-    vol = Image.fromarray(1 + np.clip(dy*1.6 + dx*np.float32(1.5*s['sun']), -.45, .4)).resize((n, n), Image.BILINEAR)
-    x = np.asarray(layer)
-    out = np.asarray(canvas)*(1-x[..., 3:]*np.float32(1/255))
-    out += x[..., :3]*(np.asarray(vol) + _cut(_rng('fur', s['shape']), 'fur', n)*np.float32(.085))[..., None]
-    return Image.fromarray(np.minimum(out, 255, out=out).astype(np.uint8))
+    vol = Image.fromarray(1 + np.clip(dy*1.6 + dx*np.float32(1.5*s['sun']), -.45, .4))
+    x0, y0, x1, y1 = box = max(0, int(box[0])-1), max(0, int(box[1])-1), min(n, int(box[2])+2), min(n, int(box[3])+2)
+    vol = np.asarray(vol.resize((x1-x0, y1-y0), Image.BILINEAR, box=[v*32/n for v in box]))
+    x = np.asarray(layer.crop(box)).transpose(2, 0, 1).astype(np.float32, order='C')
+    out = np.asarray(canvas.crop(box)).transpose(2, 0, 1).astype(np.float32, order='C')
+    out *= 1-x[3]*np.float32(1/255)
+    out += x[:3]*(vol + _cut(_rng('fur', s['shape']), 'fur', n)[:y1-y0, :x1-x0]*np.float32(.085))
+    canvas.paste(_merge(out), (x0, y0))
 
 # %% ../nbs/03_synth.ipynb #5cd70ac7
 def _develop(im, s, side):
     "Light, fog, blur and sensor noise on the finished scene"
-    if s['blur'] > .05: im = im.filter(ImageFilter.GaussianBlur(s['blur']*side/128))
+    if s['blur'] > .1: im = im.filter(ImageFilter.BoxBlur(1.25*s['blur']*side/128))
     *col, contrast = LIGHTS[s['light']]
     fog = min(s['fog'], .55)
-    sun = 1+.16*s['sun']*np.linspace(-1, 1, side, dtype=np.float32)[:, None]
-    gain, lift = np.array(col, np.float32)*sun, 118-118*contrast*(1-fog)+60*fog  # light is a straight line a column and colour
-    x = np.asarray(im)*(gain*np.float32(contrast*(1-fog)))
-    x += gain*np.float32(lift)
+    gain = np.multiply(col, s['cast']).astype(np.float32)*(1+np.float32(.16*s['sun'])*np.linspace(-1, 1, side, dtype=np.float32)[:, None])
+    x = np.asarray(im)*(gain*np.float32(contrast*(1-fog)))  # a straight line of light for each column and colour
+    x += gain*np.float32(118-118*contrast*(1-fog)+60*fog)
     x += _cut(_rng('grain', s['grain']), 'grain', side)*np.float32(s['noise']*.8)
     return Image.fromarray(np.clip(x, 0, 255, out=x).astype(np.uint8))
 
@@ -691,7 +775,7 @@ def _near_copy(data, *key):
     im = Image.open(BytesIO(data)).convert('RGB')
     for attempt in range(20):
         r = _rng('near', attempt, *key)
-        m = im.width*.03*r.random(4)*.7**attempt
+        m = im.width*.02*r.random(4)*.7**attempt
         copy = im.resize(im.size, Image.BICUBIC, box=(m[0], m[1], im.width-m[2], im.height-m[3])).point(lambda v, f=r.uniform(.9, 1.1): v*f)
         out = BytesIO()
         copy.save(out, 'JPEG', quality=int(r.integers(50, 96)))
@@ -725,6 +809,8 @@ def _write(row, out, seed, side):
     with atomic(out/row['path'], sync=False) as tmp: tmp.write_bytes(data)
 
 # %% ../nbs/03_synth.ipynb #bb1a91de
+def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
 def _todo(rows, out):
     "Rows whose photo isn't there"
     sizes = {f'{d.name}/{f.name}': f.stat().st_size for d in os.scandir(out) if d.is_dir() for f in os.scandir(d)}
@@ -773,8 +859,11 @@ def _claim(out, made_of, paths):
     ours = mark.exists() and mark.read_text(encoding='utf-8') == made_of
     if other := sorted(held - paths if ours else held):
         raise UserError(f'{out} holds other files, such as {other[0]!r}; name a new or empty folder')
-    if not ours:
-        with atomic(mark) as tmp: tmp.write_text(made_of, encoding='utf-8')
+    try:
+        for folder in {p.split('/')[0] for p in paths if '/' in p}: (out/folder).mkdir(parents=True, exist_ok=True)
+        if not ours:
+            with atomic(mark) as tmp: tmp.write_text(made_of, encoding='utf-8')
+    except OSError as e: raise UserError(f"can't make the folder {out} ({e.strerror}); name another one") from e
 
 # %% ../nbs/03_synth.ipynb #0ad0c7f7
 def _check(classes, per_class, side, wrong, near, imbalance):
@@ -784,7 +873,8 @@ def _check(classes, per_class, side, wrong, near, imbalance):
     if per_class < 1 or per_class >= 10**6: raise UserError(f'per_class must be 1 to 999999, got {per_class}')
     if not 16 <= side <= 1024: raise UserError(f'side must be 16 to 1024 pixels, got {side}')
     if imbalance < 1: raise UserError(f'imbalance is the largest class over the smallest, 1 or more; got {imbalance}')
-    if min(wrong, near) < 0 or wrong + 2*near > 1: raise UserError(f'wrong and near are shares with wrong + 2·near at most 1; got {wrong} and {near}')
+    if min(wrong, near) < 0 or wrong + 2*near > 1:
+        raise UserError(f'wrong and near are shares with wrong + 2·near at most 1; got {wrong} and {near}')
     if wrong and len(classes) < 2: raise UserError('a wrong label needs a second class to be filed under; name two or more classes')
 
 # %% ../nbs/03_synth.ipynb #45c4952c
@@ -798,7 +888,7 @@ def synth_folder(
     near:float=0.,           # share of photos that are near-duplicates of another photo of their folder
     imbalance:float=1.,      # photos in the largest class over those in the smallest
 ) -> Path:                   # holds a folder of JPEGs a class, and truth.csv: path, label, true_label, copy_of
-    "A folder of drawn photos; a call that was cut short goes on where it stopped. `UserError` for bad values or a folder that holds other files."
+    "A folder of drawn photos; a call cut short goes on where it stopped. `UserError` for bad values or a folder with other files."
     classes = [classes] if isinstance(classes, str) else list(classes)
     _check(classes, per_class, side, wrong, near, imbalance)
     plan = (classes, int(per_class), int(seed), float(wrong), float(near), float(imbalance))
@@ -806,9 +896,8 @@ def synth_folder(
     out = Path(out).expanduser() if out else cache_dir('synth', hashlib.blake2b(made_of.encode(), digest_size=6).hexdigest())
     rows = _plan(*plan)
     _claim(out, made_of, {r['path'] for r in rows} | {'truth.csv'})
-    for c in classes: (out/c).mkdir(exist_ok=True)
-    todo, cores = _todo(rows, out), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    n = min(cores, len(todo)//150)
+    todo = _todo(rows, out)
+    n = min(_cores(), len(todo)//150)
     def here():
         for row in todo: yield _write(row, out, plan[2], side)
     for _ in progress(_share(todo, out, plan, side, n) if n > 1 else here(), len(todo), 'drawing scenes') if todo else (): pass
