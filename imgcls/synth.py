@@ -828,6 +828,7 @@ def _worker():
                 _write(row, out, seed, side)
                 print(row['path'], flush=True)
     except UserError as e: print('!', e, flush=True)
+    except (BrokenPipeError, KeyboardInterrupt): os._exit(1)  # the caller is gone, or wants to be
 
 # %% ../nbs/03_synth.ipynb #52383b1d
 def _share(todo, out, plan, side, n):
