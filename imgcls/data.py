@@ -87,7 +87,9 @@ def _class_rows(folder, log, **more):
     "One row a file for each wanted class folder of `folder`; files that lie beside the class folders are skipped."
     rows = []
     for e in _visible(folder, log.skipped):
-        if not _is_dir(e): _skip(log.skipped, e.path, 'not in a class folder')
+        if not _is_dir(e):
+            # a photo there is missed, a README or a CSV file is not
+            if not _why_not(e): _skip(log.skipped, e.path, 'not in a class folder')
         elif log.want is not None and e.name not in log.want: log.others.add(e.name)
         elif files := _walk(e.path, log.skipped): rows += [dict(path=f, label=e.name, **more) for f in files]
         else: log.notes.append(f"class folder '{e.name}' holds no photos and is left out")
