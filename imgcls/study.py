@@ -24,7 +24,7 @@ from safetensors.numpy import save
 
 from .core import UserError, atomic, plural, progress
 from .data import available_sizes, class_weights, load_table, photo_table, save_table, skipped, table_id, take
-from .features import Features, auto_resolution
+from .features import Features, auto_resolution, features
 from .models import create_body, find_weights
 from .synth import CLASSES, synth_folder
 from .train import Fastai, Frozen, LossIsNaN, find_recipe, fit_fastai, fit_frozen
@@ -141,16 +141,16 @@ def _sizes(table, sizes, short):
 
 # %% ../nbs/07_study.ipynb #d90d844f
 def _setup(photos, classes, test, body, res, method, recipes, sizes):
-    "Table of the photos, and the `Features` of the first body."
+    "Table of the photos, the `Features` of the first body, and whether these were computed for this table just now."
     feats = Features(body, res, method)
     if isinstance(photos, pd.DataFrame) and 'split' in photos and 'sha256' in photos:
         if feats.res is None: feats.res = auto_resolution(photos.path.tolist(), body)
-        return photos, feats
+        return photos, feats, False
     photos, classes = _photos(photos, classes, sizes, test)
-    if any(isinstance(r, Frozen) for _, r in recipes): return photo_table(photos, classes, test, check=feats), feats
+    if any(isinstance(r, Frozen) for _, r in recipes): return photo_table(photos, classes, test, check=feats), feats, True
     table = photo_table(photos, classes, test)
     feats.res = feats.res or auto_resolution(table.path.tolist(), body)
-    return table, feats
+    return table, feats, False
 
 # %% ../nbs/07_study.ipynb #07a8fff4
 def _open(out, table, settings, say):
@@ -172,9 +172,12 @@ def _open(out, table, settings, say):
     return st
 
 # %% ../nbs/07_study.ipynb #4b5f36a2
-def _fit(table, rows, feats, recipe, seed, balance):
+def _fit(table, rows, feats, recipe, seed, balance, kept):
+    "One run; `kept` holds the features of all photos from one run to the next."
     weights = class_weights(rows).to_numpy() if balance == 'weights' else None
-    if isinstance(recipe, Frozen): return fit_frozen(table, rows, feats, recipe, seed, weights)
+    if isinstance(recipe, Frozen):
+        if feats not in kept: kept[feats] = features(table, feats)
+        return fit_frozen(table, rows, kept[feats], recipe, seed, weights)
     return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights)[1]
 
 
@@ -212,7 +215,7 @@ def study(
     recipes = [find_recipe(r, epochs) for r in ([recipe] if isinstance(recipe, (str, Frozen, Fastai)) else recipe)]
     cards = [find_weights(a, weights) for a in ([arch] if isinstance(arch, str) else arch)]
     body = create_body(cards[0])
-    table, feats = _setup(photos, classes, test, body, res, method, recipes, sizes)
+    table, feats, made_now = _setup(photos, classes, test, body, res, method, recipes, sizes)
     sizes = _sizes(table, sizes, short)
     out = Path(out or Path('studies')/(table.attrs.get('name') or 'photos'))
     st = _open(out, table, dict(photos=str(photos) if not isinstance(photos, pd.DataFrame) else 'a table', sizes=sizes, recipes=[dict(name=n, **asdict(r)) for n, r in recipes],
@@ -224,7 +227,8 @@ def study(
         f = feats if c is cards[0] else Features(create_body(c), feats.res, method)
         plan += [(f, name, r, size, seed) for name, r in recipes for size in sizes for seed in range(seeds)]
     plan.sort(key=lambda p: isinstance(p[2], Fastai))  # the quick ones first
-    done, failed = set(st.runs.run) if len(st.runs) else set(), []
+    done, failed, kept = set(st.runs.run) if len(st.runs) else set(), [], {}
+    if made_now: kept[feats] = feats[table.sha256.tolist()]
     for f, name, r, size, seed in progress(plan, label='runs'):
         w = f.body.weights
         defines = dict(table=st.about['table'], arch=w.arch, recipe=name, size=size, seed=seed, res=f.res,
@@ -232,7 +236,7 @@ def study(
         if _run_id(defines) in done: continue
         t = time.perf_counter()
         rows = take(table, size, seed, short, 'none' if balance == 'weights' else balance)
-        try: fit = _fit(table, rows, f, r, seed, balance)
+        try: fit = _fit(table, rows, f, r, seed, balance, kept)
         except LossIsNaN as e:
             failed.append(f'{name}, {size} photos a class, seed {seed}: {e}')
             continue

@@ -272,7 +272,7 @@ def train(
     rows, test = take(table, size, seed), table[table.split == 'test']
     if isinstance(recipe, Fastai): learn, fit = fit_fastai(rows, test, feats.body, feats.res, recipe, seed)
     else:
-        fit = fit_frozen(table, rows, feats, recipe, seed)
+        fit = fit_frozen(table, rows, features(table, feats), recipe, seed)
         learn = _head_learner(rows, test, feats, fit)
     learn.fit_ = fit
     return learn
@@ -281,13 +281,13 @@ def train(
 def fit_frozen(
     table: pd.DataFrame,  # what `photo_table` returned
     rows: pd.DataFrame,  # the training photos among them, from `take`
-    feats: Features,  # the frozen body's features; what is missing is computed
+    X: np.ndarray,  # features of all photos of the table, from `features`
     recipe: Frozen = Frozen(),  # how to train
     seed: int = 0,  # of the order of the photos
     weights: np.ndarray | None = None,  # how much a photo of each class counts
 ) -> Fit:  # `state` has weight and bias of the head
     "Train a head on the features of photos of a table."
-    X, classes = features(table, feats), sorted(table.label.unique())
+    classes = sorted(table.label.unique())
     y, is_test = pd.Categorical(table.label, classes).codes.astype(np.int64), (table.split == 'test').to_numpy()
     at = table.index.get_indexer(rows.index)
     return fit_head(X[at], y[at], X[is_test], y[is_test], len(classes), recipe, seed, weights)
