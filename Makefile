@@ -18,7 +18,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Notebooks are tested two at a time, one thread each, and with an empty cache, so that nothing left by an earlier run helps them.
 alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache OMP_NUM_THREADS=1 $(1); failed=$$?; rm -rf $$cache; exit $$failed
 
-.PHONY: study test check nbtest pytest test-latest docs readme prepare lab setup help clean
+SHARED ?= ../shared
+
+.PHONY: study test check nbtest pytest test-latest bench docs readme prepare lab setup help clean
 
 study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
 	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
@@ -44,6 +46,9 @@ test-latest:  ## pytest and the notebooks with the newest version of everything 
 	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e . pytest pytest-xdist playwright nbdev nbformat nbclient ipykernel
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
 	$(LATEST)/$(bin)/python -m pytest -n 2
+
+bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about 40 minutes); writes benchmarks/frozen.json
+	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 	$(BIN)/python tools/docs.py

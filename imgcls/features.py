@@ -73,15 +73,17 @@ METHODS = 'crop', 'squish'
 
 
 def _cut(img, method):
-    "The part of a picture that counts, as a tensor 1 × 3 × height × width of 8-bit numbers."
+    "The part of a picture that counts, as an array height × width × 3 of 8-bit numbers."
     if method == 'crop' and img.width != img.height:
         s = min(img.size)
         x, y = (img.width-s)//2, (img.height-s)//2
         img = img.crop((x, y, x+s, y+s))
-    return torch.from_numpy(np.array(img)).permute(2, 0, 1)[None]
+    return np.array(img)
 
 
-def _resize(x, side, resample):
+def _resize(xs, side, resample):
+    "Arrays of one shape as a tensor n × 3 × side × side."
+    x = torch.from_numpy(np.stack(xs)).permute(0, 3, 1, 2)
     if x.shape[-2:] == (side, side): return x
     return F.interpolate(x, size=(side, side), mode='bilinear' if resample == 'bilinear' else 'bicubic', antialias=True)
 
@@ -93,7 +95,7 @@ def to_pixels(
     resample: str = 'bicubic',  # 'bilinear' or 'bicubic'
 ) -> torch.Tensor:  # n × 3 × side × side, 8-bit
     "Return pictures as squares of one size."
-    return torch.cat([_resize(_cut(i, method), side, resample) for i in imgs])
+    return torch.cat([_resize([_cut(i, method)], side, resample) for i in imgs])
 
 # %% ../nbs/05_features.ipynb #0344fe3d
 def auto_resolution(
@@ -196,7 +198,8 @@ def _forward(self: Features, x):
 def _use(self: Features, i, sha, img):
     "Collect photos; the thread that completes a batch sends it through the body."
     x = _cut(img, self.method)
-    if x.shape[-1] > self.res or x.shape[-2] > self.res: x = _resize(x, self.res, self.body.weights.resample)  # now, so that large photos don't wait in memory
+    if max(x.shape) > self.res:  # now, so that large photos don't wait in memory
+        x = _resize([x], self.res, self.body.weights.resample)[0].permute(1, 2, 0).numpy()
     with self._lock:
         self._waiting.append(((sha, *img.info['size'], img.info['dhash']), x))
         if len(self._waiting) < self.batch: return
@@ -209,7 +212,7 @@ def _finish(self: Features, batch):
     "Features of a batch, and a shard when enough have come together."
     shapes, xs = {x.shape for _, x in batch}, [x for _, x in batch]
     how = self.res, self.body.weights.resample
-    out = self._forward(_resize(torch.cat(xs), *how) if len(shapes) == 1 else torch.cat([_resize(x, *how) for x in xs]))
+    out = self._forward(_resize(xs, *how) if len(shapes) == 1 else torch.cat([_resize([x], *how) for x in xs]))
     with self._lock:
         self.computed += len(batch)
         self._done.append(([p for p, _ in batch], out))
