@@ -6,6 +6,7 @@ SHARED holds `data/{cifar10,clothing}.zip` and the yardsticks `bench/{bare_study
 The data are unzipped into the cache of imgcls; nothing is written into SHARED. About 40 minutes on two cores.
 """
 import argparse
+import itertools
 import json
 import os
 import random
@@ -18,11 +19,15 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from imgcls.core import cache_dir
-from imgcls.data import load_table
-from imgcls.study import _machine, _versions, study
+from imgcls.data import load_table, photo_table
+from imgcls.features import Features
+from imgcls.study import Study, machine, study, versions
+from imgcls.synth import synth_folder
+from imgcls.tables import steps
 
 BIRDS = 'bird,deer,frog'
 CIFAR = ['cifar10', '--classes', BIRDS, '--sizes', '100,500,1000,5000', '--res', '96']
@@ -108,6 +113,28 @@ def memory(data, tmp):
     return result
 
 
+def embedded(tmp):
+    "`make study` with nothing cached, the drawing of the scenes included."
+    sizes, cache = '20,100,500,1000', tmp/'cache-study'
+    r = run([sys.executable, '-c', 'import sys; from imgcls.cli import main; sys.exit(main())', 'study', 'synth', '--sizes', sizes, *OURS, '--out', tmp/'study'],
+            tmp, IMGCLS_CACHE=str(cache))
+    say(f"  {r['process']} s: {[(x['size'], round(x['accuracy'], 3)) for x in r['runs']]}")
+    return dict(process=r['process'], peak_mb=r['peak_mb'], runs=r['runs'], steps=steps(Study(tmp/'study'))[['size_to', 'difference', 'low', 'high', 'verdict']].to_dict('records'))
+
+
+def embedded_spread(tmp):
+    "The curve of the embedded dataset over three drawings × three test sets × two draws of training photos."
+    os.environ['IMGCLS_CACHE'], rows = str(tmp/'cache-study'), []
+    for drawn, aside in itertools.product(range(3), range(3)):
+        feats = Features('efficientnet_lite0', res=128)
+        table = photo_table(synth_folder(seed=drawn), seed=aside, check=feats)
+        st = study(table, sizes=[20, 100, 500, 1000], arch='efficientnet_lite0', res=128, seeds=2, out=tmp/f'spread-{drawn}-{aside}', say=lambda s: None)
+        rows.append(st.runs.groupby('size').accuracy.mean())
+    spread = {str(n): [round(float(f(c)), 4) for f in (np.mean, np.min, np.max)] for n, c in pd.DataFrame(rows).items()}
+    say(f'  mean, least and most of nine studies: {spread}')
+    return spread
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--shared', type=Path, default=Path('../shared'))
@@ -119,7 +146,7 @@ def main():
     for name in ('cifar10', 'clothing'):
         if not (data/name).is_dir(): zipfile.ZipFile(shared/'data'/f'{name}.zip').extractall(data)
     tmp, bare = Path(tempfile.mkdtemp()), shared/'bench'/'bare_study.py'
-    result = dict(machine=_machine(), versions=_versions(), rounds=args.rounds)
+    result = dict(machine=machine(), versions=versions(), rounds=args.rounds)
     say(f"{result['machine']}; {result['versions']}")
     say(f'CIFAR-10 {BIRDS}, 96 px, 100, 500, 1000, 5000 a class, 3,000 test photos')
     result['cifar'] = in_turn(CIFAR, [bare, 'cifar10', '96', BIRDS, '100,500,1000,5000'], data, tmp, args.rounds)
@@ -130,7 +157,11 @@ def main():
     result['clothing'] = in_turn(CLOTHES, [bare, 'clothing', '224'], data, tmp, args.rounds)
     say(f"  accuracy {result['clothing']['rounds'][0]['ours']['accuracy']}, yardstick {result['clothing']['rounds'][0]['yardstick']['accuracy']}")
     result['fastai'] = against_fastai(shared, data, tmp)
+    say('peak memory')
     result['memory'] = memory(data, tmp)
+    say('the embedded dataset (make study), nothing cached')
+    result['study'] = embedded(tmp)
+    result['spread'] = embedded_spread(tmp)
     shutil.rmtree(tmp)
     file = Path(__file__).with_suffix('.json')
     file.write_text(json.dumps(result, indent=1) + '\n')

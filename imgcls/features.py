@@ -98,6 +98,14 @@ def to_pixels(
     return torch.cat([_resize([_cut(i, method)], side, resample) for i in imgs])
 
 # %% ../nbs/05_features.ipynb #0344fe3d
+def _takes(body, side):
+    "Can the body see photos of this side? Some are made for one resolution only."
+    try:
+        with torch.inference_mode(): body.module(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError): return False
+    return True
+
+
 def auto_resolution(
     paths: list[str],  # photos
     body: Body,  # the body that will see them
@@ -111,7 +119,8 @@ def auto_resolution(
             with Image.open(paths[i]) as img: sides.append(min(img.size))
         except Exception: pass  # what is no photo is told by `check_photos`
     if body.weights.res <= 96 or not sides: return body.weights.res
-    return min(body.weights.res, max(96, int(-(-np.median(sides)//32)*32)))
+    side = min(body.weights.res, max(96, int(-(-np.median(sides)//32)*32)))
+    return side if side == body.weights.res or _takes(body, side) else body.weights.res
 
 # %% ../nbs/05_features.ipynb #31ffc89b
 def _digest(arrays):
@@ -150,6 +159,8 @@ class Features:
     ):
         if method not in METHODS: raise UserError(f"method '{method}' is unknown; take {' or '.join(METHODS)}")
         self.body = create_body(body) if isinstance(body, str) else body
+        if res and not _takes(self.body, res):
+            raise UserError(f'{self.body.weights.arch} takes no photos of {res} pixels; leave the resolution out (it would be {self.body.weights.res}) or take another')
         self.res, self.method, self.device = res, method, device or default_device()
         self.dtype, self.notes, self.seconds = precision(self.device), [], dict(body=0., wall=0.)
         self.computed, self._lock, self._local, self._index = 0, threading.Lock(), threading.local(), None
@@ -166,7 +177,7 @@ class Features:
 def _find(self: Features):
     "sha256 → (file, row, width, height, dhash) of all photos that are kept."
     self._index = {}
-    for file in sorted(self.folder.glob('*.safetensors')):
+    for file in sorted(self.folder.glob('[!.]*.safetensors')):
         try: a = _read_shard(file)
         except (ValueError, OSError) as e:
             self.notes.append(f'kept features were damaged ({e}) and are computed again: {file.name}')

@@ -128,8 +128,8 @@ def find_weights(
 ) -> Weights:  # the card; `file` says where they lie, '' when they must be downloaded
     "Return which weights an architecture gets; raise `UserError` when they are neither here nor to be had."
     if weights not in (None, '', 'random'): return _from_file(arch, weights)
-    if arch == 'auto': return _auto()
-    w = _card(arch)
+    if arch == 'auto' and weights != 'random': return _auto()
+    w = _card('resnet18' if arch == 'auto' else arch)
     if weights == 'random': return replace(w, origin='random', name='random weights', licence='', url='', file='')
     if w.origin in ('package', 'random'): return w
     if file := _cached(w): return replace(w, file=file)

@@ -6,7 +6,14 @@
 __all__ = ['CLASSES', 'VERSION', 'LIGHTS', 'BACKGROUNDS', 'scene', 'draw', 'scene_bytes', 'synth_folder']
 
 # %% ../nbs/03_synth.ipynb #c51e5439
-import cmath, csv, hashlib, json, math, os, subprocess, sys
+import cmath
+import csv
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
 from bisect import bisect
 from functools import lru_cache
 from io import BytesIO
@@ -40,7 +47,7 @@ LIGHTS = {  # colour of the light (r, g, b), contrast
     'dusk': (.78, .68, .8, .95), 'night': (.46, .55, .72, 1.)}
 BACKGROUNDS = ['forest', 'meadow', 'snow', 'rocks', 'autumn', 'shore']
 _POSES = {  # a pose named twice comes twice as often
-    'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'sit', 'run', 'climb'], 
+    'fox': ['walk', 'walk', 'sit', 'lie', 'sniff'], 'squirrel': ['sit', 'sit', 'sit', 'run', 'climb'],
     'deer': ['walk']*5 + ['graze', 'lie'],
     'hare': ['sit', 'crouch', 'run'], 'owl': ['perch'], 'bear': ['walk', 'walk', 'sit', 'sniff'], 'duck': ['swim', 'stand'],
     'hedgehog': ['walk', 'curl'], 'badger': ['walk', 'sniff', 'sit'], 'frog': ['sit', 'front']}
@@ -152,7 +159,7 @@ _COATS = {  # base, belly and cheeks, legs and marks, accent
 
 # %% ../nbs/03_synth.ipynb #04d1f7d2
 _HEADS = {  # in skull radii: snout length, radius at its end, drop; ear length, width, lean in degrees; eye radius
-    'fox': (2.0, .17, -.35, 1.15, .48, 18, .13), 'squirrel': (1.25, .3, -.25, .75, .34, 20, .2), 
+    'fox': (2.0, .17, -.35, 1.15, .48, 18, .13), 'squirrel': (1.25, .3, -.25, .75, .34, 20, .2),
     'deer': (2.3, .34, -.75, 1.5, .42, 58, .17),
     'hare': (1.25, .4, -.3, 2.3, .36, 12, .2), 'bear': (1.55, .42, -.4, .5, .42, 38, .09), 'badger': (1.9, .24, -.45, .36, .3, 50, .1)}
 
