@@ -243,11 +243,13 @@ def fit_fastai(
     num_workers: int | None = None,  # processes that open photos; None: chosen by `fastai_dls`
 ) -> tuple:  # a fastai `Learner`, and its `Fit`
     "Train as a user of fastai would; raise `LossIsNaN` when the loss is no number any more."
+    from fastai.losses import CrossEntropyLossFlat
     from fastai.torch_core import set_seed
     set_seed(seed, reproducible=True)
     dls = fastai_dls(rows, test, body, res, recipe.bs, num_workers)
     learn = fastai_learner(dls, body)
-    if weights is not None: learn.loss_func.func.weight = torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device)
+    if weights is not None:  # a loss of its own: the one that fastai gives out is shared by all learners
+        learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device))
     diary = _diary((recipe.epochs+1)*len(dls.train), time.perf_counter())
     with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -264,7 +266,7 @@ def train(
     seed: int = 0,  # which training photos, in which order
     epochs: int | None = None,  # instead of the recipe's own
     res: int | None = None,  # pixels; None: chosen by `auto_resolution`
-):  # a fastai `Learner`; its attribute `fit` is the `Fit` with the figures of each epoch
+):  # a fastai `Learner`; its attribute `fit_` is the `Fit` with the figures of each epoch
     "Train on photos of a table and return a fastai `Learner`."
     name, recipe = find_recipe(recipe, epochs)
     feats = body if isinstance(body, Features) else Features(body, res)
