@@ -49,7 +49,7 @@ def versions() -> dict:  # name → version
 def machine() -> str:  # such as 'AMD EPYC, 2 cores, Linux x86_64'
     "Return the processor, cores and system in a few words."
     cpu = platform.processor() or platform.machine()
-    try: cpu = next(line.split(':', 1)[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name'))
+    try: cpu = next(line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name'))
     except (OSError, StopIteration): pass
     return f"{cpu}, {plural(os.cpu_count() or 1, 'core')}, {platform.system()} {platform.machine()}"
 
@@ -78,7 +78,7 @@ def _read_run(folder):
         run = json.loads((folder/'run.json').read_text(encoding='utf-8'))
         epochs = pd.read_csv(folder/'epochs.csv')
         with safe_open(folder/'model.safetensors', 'np'), safe_open(folder/'preds.safetensors', 'np') as f: shape = f.get_slice('probs').get_shape()
-        whole = shape == [len(epochs), run['n_test'], len(run['classes'])] and run['run'] == folder.name and 'table' in run
+        whole = shape == [len(epochs), run['n_test'], len(run['classes'])] and run['run'] == folder.name and 'table' in run and (folder/'epochs.csv').read_bytes().endswith(b'\n')
     except (OSError, ValueError, KeyError, TypeError, SafetensorError): return None
     return (run, epochs) if whole else None
 
