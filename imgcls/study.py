@@ -200,6 +200,30 @@ def _result(defines, table, rows, feats, fit, started):
                          peak_mb=round(peak_mb(), 1), device=str(feats.device), versions=versions(), machine=machine())
 
 # %% ../nbs/07_study.ipynb #bbd6f7d4
+def _plan(table, bodies, recipes, sizes, seeds, how):
+    "All runs: what defines each, its `Features` and its recipe; the quick ones first."
+    plan = [(dict(table=table, arch=f.body.weights.arch, recipe=name, size=size, seed=seed, res=f.res,
+                  settings=dict(asdict(r), **how, method=f.method, weights=f.body.sha, precision=str(f.dtype))), f, r)
+            for f in bodies for name, r in recipes for size in sizes for seed in range(seeds)]
+    return sorted(plan, key=lambda p: isinstance(p[2], Fastai))
+
+
+def _make_runs(st, table, plan, kept):
+    "Make and write the runs that are missing; return a line for each that could not be finished."
+    done, failed = set(st.runs.run) if len(st.runs) else set(), []
+    for d, feats, recipe in progress(plan, label='runs'):
+        if _run_id(d) in done: continue
+        t, balance = time.perf_counter(), d['settings']['balance']
+        rows = take(table, d['size'], d['seed'], d['settings']['short'], 'none' if balance == 'weights' else balance)
+        try: fit = _fit(table, rows, feats, recipe, d['seed'], balance, kept)
+        except LossIsNaN as e:
+            failed.append(f"{d['recipe']}, {d['size']} photos a class, seed {d['seed']}: {e}")
+            continue
+        targets, run = _result(d, table, rows, feats, fit, t)
+        _write_run(st.path/'runs'/run['run'], run, fit, targets)
+    return failed
+
+# %% ../nbs/07_study.ipynb #5b9b8600
 def study(
     photos: str | Path | pd.DataFrame,  # a folder, a CSV file, 'synth', the name of a dataset, or a table
     sizes: list | None = None,  # training photos a class, and 'all'; None: those that the smallest class can give, and all
@@ -236,23 +260,8 @@ def study(
     if n := len(skipped(table)): say(f"{plural(n, 'file')} left out; {out/'skipped.csv'} tells why")
     others = [create_body(c) for c in cards[1:]]
     bodies = [feats, *(Features(b, res or auto_resolution(table.path.tolist(), b), method) for b in others)]
-    plan = [(f, name, r, size, seed) for f in bodies for name, r in recipes for size in sizes for seed in range(seeds)]
-    plan.sort(key=lambda p: isinstance(p[2], Fastai))  # the quick ones first
-    done, failed, kept = set(st.runs.run) if len(st.runs) else set(), [], {}
-    if made_now: kept[feats] = feats[table.sha256.tolist()]
-    for f, name, r, size, seed in progress(plan, label='runs'):
-        w = f.body.weights
-        defines = dict(table=st.about['table'], arch=w.arch, recipe=name, size=size, seed=seed, res=f.res,
-                       settings=dict(asdict(r), balance=balance, short=short, method=method, weights=f.body.sha, precision=str(f.dtype)))
-        if _run_id(defines) in done: continue
-        t = time.perf_counter()
-        rows = take(table, size, seed, short, 'none' if balance == 'weights' else balance)
-        try: fit = _fit(table, rows, f, r, seed, balance, kept)
-        except LossIsNaN as e:
-            failed.append(f'{name}, {size} photos a class, seed {seed}: {e}')
-            continue
-        targets, run = _result(defines, table, rows, f, fit, t)
-        _write_run(out/'runs'/run['run'], run, fit, targets)
+    kept = {feats: feats[table.sha256.tolist()]} if made_now else {}
+    failed = _make_runs(st, table, _plan(st.about['table'], bodies, recipes, sizes, seeds, dict(balance=balance, short=short)), kept)
     for note in [n for f in bodies[1:] for n in f.notes] + [f'not finished: {f}' for f in failed]: say(note)
     st = Study(out)
     st.failed, st.seconds = failed, time.perf_counter()-started
