@@ -44,6 +44,7 @@ def fold_batchnorm(
     x = torch.linspace(-2, 2, 3*side*side).view(1, 3, side, side)
     with torch.no_grad(): before = folded(x)
     for h in hooks: h.remove()
+    if not before.isfinite().all(): return module  # damaged weights, which the first batch tells of
     names = {m: n for n, m in folded.named_modules()}
     for conv, norm in pairs:
         conv.weight, conv.bias = nn.utils.fusion.fuse_conv_bn_weights(
