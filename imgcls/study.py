@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .core import UserError, atomic, plural, progress
-from .data import available_sizes, class_weights, load_table, photo_table, save_table, skipped, table_id, take
+from .data import available_sizes, check_photos, class_weights, load_table, photo_table, save_table, skipped, table_id, take
 from .features import Features, auto_resolution, features
 from .models import create_body, find_weights
 from .synth import CLASSES, synth_folder
@@ -154,11 +154,12 @@ def _setup(photos, classes, test, body, res, method, recipes, sizes):
     if isinstance(photos, pd.DataFrame) and 'split' in photos and 'sha256' in photos:
         if feats.res is None: feats.res = auto_resolution(photos.path.tolist(), body)
         return photos, feats, False
-    photos, classes = _photos(photos, classes, sizes, test)
-    if any(isinstance(r, Frozen) for _, r in recipes): return photo_table(photos, classes, test, check=feats), feats, True
-    table = photo_table(photos, classes, test)
+    word, (photos, classes) = photos, _photos(photos, classes, sizes, test)
+    frozen = any(isinstance(r, Frozen) for _, r in recipes)
+    table = photo_table(photos, classes, test, check=feats if frozen else check_photos)
+    if word == 'synth': table.attrs['name'] = word  # and not the name of a folder in the cache
     feats.res = feats.res or auto_resolution(table.path.tolist(), body)
-    return table, feats, False
+    return table, feats, frozen
 
 # %% ../nbs/07_study.ipynb #07a8fff4
 def _open(out, table, settings, say):

@@ -663,7 +663,7 @@ h1{font-size:1.75rem;line-height:1.2;margin:0} h2{font-size:1.2rem;margin:2.75re
 caption{caption-side:bottom!important;text-align:left;padding-top:.6rem;max-width:46rem!important}
 th,td{padding:.35rem .7rem;text-align:right;border-bottom:1px solid var(--line)} th{font-weight:600;color:var(--dim)} tbody th{color:var(--fg)}
 .final td{white-space:nowrap} .final td,.final th{padding:.35rem .6rem} th[colspan]{text-align:center}
-.grid td,.grid th{border:2px solid var(--bg)} .left td,.left th{text-align:left;vertical-align:top;overflow-wrap:anywhere} td.num{text-align:right!important}
+.grid td,.grid th{border:2px solid var(--bg)} .left td,.left th{text-align:left;vertical-align:top} .left td{overflow-wrap:anywhere} .left th{white-space:nowrap} td.num{text-align:right!important}
 .steps{list-style:none;padding:0} .steps li{padding:.7rem 0;border-bottom:1px solid var(--line)}
 .tag{display:inline-block;min-width:4.2rem;text-align:center;font-size:.8rem;font-weight:600;border:1px solid;border-radius:99px;padding:0 .6rem;margin-right:.6rem}
 .better{color:var(--good)} .worse{color:var(--bad)} .unclear{color:var(--dim)}

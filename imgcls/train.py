@@ -123,19 +123,19 @@ def fit_head(
     W, b = nn.Parameter(torch.zeros(n_classes, X.shape[1])), nn.Parameter(torch.zeros(n_classes))
     opt, rows, probs, step = torch.optim.AdamW([W, b], lr=recipe.lr, weight_decay=recipe.wd, foreach=True), [], [], 0
     for epoch in range(1, recipe.epochs+1):
-        total = 0.
         for ix in torch.randperm(len(X), generator=g).split(bs):
             opt.param_groups[0]['lr'] = rates[step]
             loss = F.cross_entropy(((X[ix].float()-mean)/scale) @ W.T + b, y[ix], weights, label_smoothing=recipe.smoothing)
             opt.zero_grad()
             loss.backward()
             opt.step()
-            total, step = total + loss.item()*len(ix), step+1
-            if math.isnan(total): raise _nan(step, epoch, recipe.lr)
+            step += 1
+            if math.isnan(loss.item()): raise _nan(step, epoch, recipe.lr)
         with torch.no_grad():
             head = W/scale, b - W @ mean/scale
-            right = (_logits(X, *head).argmax(1) == y).float().mean().item()
-            row, p = _row(epoch, 'head', total/len(X), right, _logits(X_test, *head), y_test, rates[step-1], start)
+            seen = _logits(X, *head)  # the loss as it is counted on the test photos, so that the two can be compared
+            row, p = _row(epoch, 'head', F.cross_entropy(seen, y).item(), (seen.argmax(1) == y).float().mean().item(), _logits(X_test, *head), y_test,
+                          rates[step-1], start)
         rows.append(row)
         probs.append(p)
     return Fit(pd.DataFrame(rows), np.stack(probs), rates.astype(np.float32), dict(weight=head[0].contiguous(), bias=head[1].contiguous()))
