@@ -8,6 +8,7 @@ __all__ = ['Weights', 'fastai_arch', 'find_weights', 'Body', 'create_body']
 # %% ../nbs/04_models.ipynb #1ed0ebd5
 import difflib
 import hashlib
+import re
 import socket
 import sys
 from contextlib import contextmanager
@@ -105,6 +106,17 @@ def _server(w):
     return '' if constants.HF_HUB_OFFLINE else constants.ENDPOINT
 
 # %% ../nbs/04_models.ipynb #51f3de33
+def _normalisation(said, path):
+    "Mean, deviation and resolution that a file gives."
+    try:
+        more = {k: tuple(float(x) for x in said[k].split(',')) for k in ('mean', 'std') if k in said}
+        if any(len(v) != 3 for v in more.values()) or min(more.get('std', [1])) <= 0: raise ValueError
+        if 'resolution' in said: more['res'] = int(said['resolution'])
+        if more.get('res', 1) < 1: raise ValueError
+    except ValueError: raise UserError(f'{path} says of itself {said}; expected are mean and std as three numbers with commas between, and resolution as a whole number') from None
+    return more
+
+
 def _from_file(arch, file):
     "The card of weights in a file; what the file says of itself (safetensors' metadata) goes before what is usual for the architecture."
     path = Path(file).expanduser()
@@ -117,9 +129,7 @@ def _from_file(arch, file):
         except SafetensorError as e: raise UserError(f'{path} is no whole safetensors file ({e}); download it again') from None
     if arch == 'auto': arch = said.get('arch') or 'auto'
     if arch == 'auto': raise UserError(f"{path.name} doesn't say which architecture it belongs to; name it too, such as --arch resnet18")
-    numbers = lambda key: tuple(float(x) for x in said[key].split(','))  # noqa: E731
-    more = {k: numbers(k) for k in ('mean', 'std') if k in said} | ({'res': int(said['resolution'])} if 'resolution' in said else {})
-    return replace(_card(arch), origin='file', name=path.name, file=str(path), url='', licence=said.get('licence', ''), **more)
+    return replace(_card(arch), origin='file', name=path.name, file=str(path), url='', licence=said.get('licence', ''), **_normalisation(said, path))
 
 # %% ../nbs/04_models.ipynb #8fc6b729
 def find_weights(
@@ -182,12 +192,16 @@ def _download(w):
 # %% ../nbs/04_models.ipynb #1277614f
 def _fill(module, state, what):
     "Load `state` into `module`; both must fit but for the head."
-    mine = module.state_dict()
+    # torchvision's files of DenseNet have the names of its first version
+    mine, state = module.state_dict(), {re.sub(r'(denselayer\d+\.(?:norm|conv))\.([12]\.)', r'\1\2', k): v for k, v in state.items()}
     wrong = [k for k, v in mine.items() if k not in state and not k.endswith('num_batches_tracked') or k in state and state[k].shape != v.shape]
     if wrong:
         k = wrong[0]
         why = f'{tuple(state[k].shape)} instead of {tuple(mine[k].shape)}' if k in state else f"missing; the file has {', '.join(list(state)[:2])}, …"
         raise UserError(f"{what} doesn't fit: {len(wrong)} of {len(mine)} tensors differ, such as {k} ({why})")
+    gone, blocks = [n for n, m in module.named_modules() if isinstance(m, nn.Identity)], {k.split('.')[0] for k in mine}
+    if more := [k for k in state if k not in mine and k.endswith(('.weight', '.bias')) and k.split('.')[0] in blocks and not any(k.startswith(f'{n}.') for n in gone)]:
+        raise UserError(f"{what} doesn't fit: it has {len(more)} tensors that the body lacks, such as {more[0]}; it belongs to a larger one")
     module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items() if k in mine}, strict=False)
 
 # %% ../nbs/04_models.ipynb #babc37d0
