@@ -183,13 +183,13 @@ def _open(out, table, settings, say):
     return st
 
 # %% ../nbs/07_study.ipynb #4b5f36a2
-def _fit(table, rows, feats, recipe, seed, balance, kept):
+def _fit(table, rows, feats, recipe, seed, balance, kept, label):
     "One run; `kept` holds the features of all photos from one run to the next."
     weights = class_weights(rows).to_numpy() if balance == 'weights' else None
     if isinstance(recipe, Frozen):
         if feats not in kept: kept[feats] = features(table, feats)
         return fit_frozen(table, rows, kept[feats], recipe, seed, weights)
-    return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights)[1]
+    return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights, label=label)[1]
 
 
 def _result(defines, table, rows, feats, fit, started):
@@ -212,11 +212,13 @@ def _plan(table, bodies, recipes, sizes, seeds, how):
 def _make_runs(st, table, plan, kept):
     "Make and write the runs that are missing; return a line for each that could not be finished."
     done, failed = set(st.runs.run) if len(st.runs) else set(), []
-    for d, feats, recipe in progress(plan, label='runs'):
+    # a fastai run takes long and has a bar of its own
+    steps = plan if any(isinstance(r, Fastai) for *_, r in plan) else progress(plan, label='runs')
+    for i, (d, feats, recipe) in enumerate(steps, 1):
         if _run_id(d) in done: continue
         t, balance = time.perf_counter(), d['settings']['balance']
         rows = take(table, d['size'], d['seed'], d['settings']['short'], 'none' if balance == 'weights' else balance)
-        try: fit = _fit(table, rows, feats, recipe, d['seed'], balance, kept)
+        try: fit = _fit(table, rows, feats, recipe, d['seed'], balance, kept, f'run {i} of {len(plan)}')
         except LossIsNaN as e:
             failed.append(f"{d['recipe']}, {d['size']} photos a class, seed {d['seed']}: {e}")
             continue

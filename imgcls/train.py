@@ -180,10 +180,17 @@ def fastai_learner(
 ):  # a fastai `Learner`
     "Return fastai's `vision_learner` for an architecture, with our weights in it."
     from fastai.vision.all import CrossEntropyLossFlat, Learner, accuracy, vision_learner
-    if body.weights.arch != 'cifar_net':
-        learn = vision_learner(dls, fastai_arch(body.weights.arch), pretrained=False, normalize=False, metrics=accuracy)
-        if _same_weights(learn.model[0], body.module): return learn
-    return Learner(dls, body_and_head(body, dls.c), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    if body.weights.arch == 'cifar_net':  # learns from nothing, so that no part of it is frozen at first
+        return Learner(dls, body_and_head(body, dls.c), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    learn = vision_learner(dls, fastai_arch(body.weights.arch), pretrained=False, normalize=False, metrics=accuracy)
+    return learn if _same_weights(learn.model[0], body.module) else _two_part_learner(dls, body)
+
+
+def _two_part_learner(dls, body, state=None):
+    "A learner of a body and a linear head, of which fastai can freeze the body."
+    from fastai.vision.all import CrossEntropyLossFlat, Learner, accuracy
+    return Learner(dls, body_and_head(body, dls.c, state), loss_func=CrossEntropyLossFlat(), metrics=accuracy,
+                   splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]])
 
 
 def body_and_head(
@@ -197,14 +204,15 @@ def body_and_head(
     return nn.Sequential(copy.deepcopy(body.module), head)
 
 # %% ../nbs/06_train.ipynb #06354359
-def _diary(steps, start):
+def _diary(steps, label):
     "A fastai callback that keeps rows, probabilities and rates, and stops when the loss is no number."
     from fastai.callback.core import Callback
+    start = time.perf_counter()
 
     class Diary(Callback):
         order = 60  # after fastai's own recorder
 
-        def __init__(self): self.rows, self.probs, self.rates, self.bar = [], [], [], iter(progress(range(steps), label='training'))
+        def __init__(self): self.rows, self.probs, self.rates, self.bar = [], [], [], iter(progress(range(steps), label=label))
 
         def before_epoch(self): self.total, self.right, self.n, self.out, self.y = 0., 0, 0, [], []
 
@@ -241,6 +249,7 @@ def fit_fastai(
     seed: int = 0,  # of the head's first weights, the order of the photos and their augmentation
     weights: np.ndarray | None = None,  # how much a photo of each class counts; None: all the same
     num_workers: int | None = None,  # processes that open photos; None: chosen by `fastai_dls`
+    label: str = 'training',  # of the progress bar
 ) -> tuple:  # a fastai `Learner`, and its `Fit`
     "Train as a user of fastai would; raise `LossIsNaN` when the loss is no number any more."
     from fastai.losses import CrossEntropyLossFlat
@@ -250,10 +259,11 @@ def fit_fastai(
     learn = fastai_learner(dls, body)
     if weights is not None:  # a loss of its own: the one that fastai gives out is shared by all learners
         learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device))
-    diary = _diary((recipe.epochs+1)*len(dls.train), time.perf_counter())
+    diary = _diary((recipe.epochs+1)*len(dls.train), label)
     with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        learn.fine_tune(recipe.epochs, base_lr=recipe.lr, cbs=diary)
+        try: learn.fine_tune(recipe.epochs, base_lr=recipe.lr, cbs=diary)
+        except LossIsNaN as e: raise LossIsNaN(str(e).splitlines()[-1].strip()) from None  # without what fastai puts before it
     state = {k: v.cpu() for k, v in learn.model.state_dict().items()}
     return learn, Fit(pd.DataFrame(diary.rows), np.stack(diary.probs), np.array(diary.rates, np.float32), state)
 
@@ -297,9 +307,6 @@ def fit_frozen(
 
 def _head_learner(rows, test, feats, fit):
     "A fastai learner of the frozen body and the trained head."
-    from fastai.vision.all import CrossEntropyLossFlat, Learner, accuracy
-    dls = fastai_dls(rows, test, feats.body, feats.res)
-    learn = Learner(dls, body_and_head(feats.body, dls.c, fit.state), loss_func=CrossEntropyLossFlat(), metrics=accuracy,
-                    splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]])
+    learn = _two_part_learner(fastai_dls(rows, test, feats.body, feats.res), feats.body, fit.state)
     learn.freeze()
     return learn
