@@ -1,6 +1,7 @@
 """Studies on disk: cut short, started twice, damaged, changed under their feet; they always come out the same."""
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -84,7 +85,7 @@ class Processes:
     "The command in processes that are ready at once: a server that has imported everything makes copies of itself."
     def __init__(self, root):
         self.root = root
-        self.server = subprocess.Popen([sys.executable, '-c', SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.server = subprocess.Popen([sys.executable, '-c', SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
     def __call__(self, *names, after=None, signal=9):
         "One process for each name of a study, all at the same time; returns exit codes (-9: killed), seconds and what they said."
@@ -93,6 +94,7 @@ class Processes:
                      after=after, signal=signal) for i, name in enumerate(names)]
         self.server.stdin.write(json.dumps(jobs) + '\n')
         self.server.stdin.flush()
+        if not select.select([self.server.stdout], [], [], 150)[0]: pytest.fail('a process hangs:\n' + '\n'.join((self.root/f'{i}.log').read_text() for i in range(len(jobs))))
         answer = self.server.stdout.readline()
         assert answer, f'the server ended with {self.server.wait(10)}'
         codes, seconds = json.loads(answer)
@@ -108,8 +110,10 @@ def processes(tmp_path_factory):
     p = Processes(root)
     made.join()
     yield p
-    p.server.stdin.close()
+    os.killpg(p.server.pid, signal.SIGKILL)  # with what may still run
     p.server.wait(10)
+    p.server.stdin.close()
+    p.server.stdout.close()
 
 
 @pytest.fixture(scope='module')
