@@ -1,6 +1,6 @@
 """Frozen studies against the yardsticks, in turn, whole processes, cold caches; writes benchmarks/frozen.json.
 
-    make bench                                    # or: python benchmarks/frozen.py --shared ../shared --rounds 3
+    make bench                                    # or: python benchmarks/frozen.py cifar clothing --shared ../shared --rounds 3
 
 SHARED holds `data/{cifar10,clothing}.zip` and the yardsticks `bench/{bare_study,plain_fastai}.py`.
 The data are unzipped into the cache of imgcls; nothing is written into SHARED. About 40 minutes on two cores.
@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,11 @@ BIRDS = 'bird,deer,frog'
 CIFAR = ['cifar10', '--classes', BIRDS, '--sizes', '100,500,1000,5000', '--res', '96']
 CLOTHES = ['clothing', '--sizes', 'all', '--res', '224']
 OURS = ['--recipe', 'frozen', '--arch', 'efficientnet_lite0', '--epochs', '4', '--json']
+
+
+TOLD = dict(study='make study with nothing cached', cifar=f'CIFAR-10 {BIRDS}, 96 px, 100, 500, 1000, 5000 a class, 3,000 test photos, in turn with the bare script',
+            clothing='all training photos, 224 px, 372 test photos, in turn with the bare script', memory='peak memory at 1,000 and 50,000 training photos',
+            fastai='clothing, 100 a class, 128 px, the same photos, against plain fastai', spread='the embedded dataset, three drawings and three test sets')
 
 
 def say(*words): print(*words, flush=True)
@@ -59,9 +63,7 @@ def in_turn(args, yardstick, data, tmp, rounds):
     "Ours (cold, then again on the same photos) and the yardstick, in turn."
     rows = []
     for i in range(rounds):
-        cache = tmp/f'cache-{len(args)}-{i}'
-        cold, warm = (ours(args, data, cache, tmp/f'{args[0]}-{i}-{k}') for k in 'ab')
-        shutil.rmtree(cache)
+        cold, warm = (ours(args, data, tmp/f'cache-{i}', tmp/f'{i}-{k}') for k in 'ab')
         bare = run([sys.executable, *yardstick], data)
         rows.append(dict(ours=cold, again=warm, yardstick=bare, ratio=round(cold['process']/bare['process'], 3), ratio_again=round(warm['process']/bare['process'], 3)))
         say(f"  round {i+1}: ours {cold['process']} s, again {warm['process']} s, yardstick {bare['process']} s: ratios {rows[-1]['ratio']}, {rows[-1]['ratio_again']}")
@@ -69,10 +71,10 @@ def in_turn(args, yardstick, data, tmp, rounds):
     return dict(rounds=rows, **middle, overhead=statistics.median(r['ours']['overhead'] for r in rows))
 
 
-def same_photos(data, tmp, study_dir, cache):
+def same_photos(data, tmp):
     "Accuracy on the very photos that the yardstick drew: its shuffle in place of our order."
-    os.environ['IMGCLS_CACHE'] = str(cache)
-    table = load_table(study_dir/'table.parquet')
+    os.environ['IMGCLS_CACHE'] = str(tmp/'cache-0')
+    table = load_table(tmp/'0-a'/'table.parquet')
     random.seed(0)
     rank = {}
     for c in BIRDS.split(','):
@@ -85,9 +87,8 @@ def same_photos(data, tmp, study_dir, cache):
     return {str(r['size']): r['accuracy'] for r in st.runs.to_dict('records')}
 
 
-def against_fastai(shared, data, tmp):
+def against_fastai(shared, data, tmp, rounds):
     "Plain fastai on clothing, 100 photos a class, and ours on the same photos."
-    say('clothing, 100 a class, 128 px, against plain fastai')
     plain = run([sys.executable, shared/'bench'/'plain_fastai.py', 'clothing', 100, 128, 4], data)
     root = data/'clothing'
     classes = sorted(p.name for p in (root/'train').iterdir())
@@ -101,7 +102,7 @@ def against_fastai(shared, data, tmp):
     return dict(plain=plain, ours=mine, ratio=round(plain['seconds']/mine['process'], 1) if reached else None)
 
 
-def memory(data, tmp):
+def memory(shared, data, tmp, rounds):
     "Peak memory at 1,000 and at 50,000 training photos (and CIFAR-10's test photos)."
     result = {}
     for n in (1000, 50_000):
@@ -113,7 +114,7 @@ def memory(data, tmp):
     return result
 
 
-def embedded(tmp):
+def embedded(shared, data, tmp, rounds):
     "`make study` with nothing cached, the drawing of the scenes included."
     sizes, cache = '20,100,500,1000', tmp/'cache-study'
     r = run([sys.executable, '-c', 'import sys; from imgcls.cli import main; sys.exit(main())', 'study', 'synth', '--sizes', sizes, *OURS, '--out', tmp/'study'],
@@ -122,9 +123,9 @@ def embedded(tmp):
     return dict(process=r['process'], peak_mb=r['peak_mb'], runs=r['runs'], steps=steps(Study(tmp/'study'))[['size_to', 'difference', 'low', 'high', 'verdict']].to_dict('records'))
 
 
-def embedded_spread(tmp):
+def embedded_spread(shared, data, tmp, rounds):
     "The curve of the embedded dataset over three drawings × three test sets × two draws of training photos."
-    os.environ['IMGCLS_CACHE'], rows = str(tmp/'cache-study'), []
+    os.environ['IMGCLS_CACHE'], rows = str(tmp/'cache'), []
     for drawn, aside in itertools.product(range(3), range(3)):
         feats = Features('efficientnet_lite0', res=128)
         table = photo_table(synth_folder(seed=drawn), seed=aside, check=feats)
@@ -135,36 +136,42 @@ def embedded_spread(tmp):
     return spread
 
 
+def cifar(shared, data, tmp, rounds):
+    result = in_turn(CIFAR, [shared/'bench'/'bare_study.py', 'cifar10', '96', BIRDS, '100,500,1000,5000'], data, tmp, rounds)
+    result['same_photos'] = same_photos(data, tmp)
+    say(f"  accuracy on the yardstick's own draw {result['same_photos']}, yardstick {result['rounds'][0]['yardstick']['accuracy']}")
+    return result
+
+
+def clothing(shared, data, tmp, rounds):
+    result = in_turn(CLOTHES, [shared/'bench'/'bare_study.py', 'clothing', '224'], data, tmp, rounds)
+    say(f"  accuracy {result['rounds'][0]['ours']['accuracy']}, yardstick {result['rounds'][0]['yardstick']['accuracy']}")
+    return result
+
+
+PARTS = dict(study=embedded, cifar=cifar, clothing=clothing, memory=memory, fastai=against_fastai, spread=embedded_spread)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('parts', nargs='*', metavar='PART', help=f"which figures to make anew: {', '.join(PARTS)} (default: all)")
     p.add_argument('--shared', type=Path, default=Path('../shared'))
     p.add_argument('--rounds', type=int, default=3)
     args = p.parse_args()
+    if wrong := set(args.parts) - set(PARTS): sys.exit(f"no part is called {', '.join(wrong)}; there are {', '.join(PARTS)}")
     shared = args.shared.resolve()
     if not (shared/'bench'/'bare_study.py').is_file(): sys.exit(f'{shared} has no bench/bare_study.py; name the folder with the yardsticks: --shared DIR')
-    data = cache_dir('bench')
+    data, file = cache_dir('bench'), Path(__file__).with_suffix('.json')
     for name in ('cifar10', 'clothing'):
         if not (data/name).is_dir(): zipfile.ZipFile(shared/'data'/f'{name}.zip').extractall(data)
-    tmp, bare = Path(tempfile.mkdtemp()), shared/'bench'/'bare_study.py'
-    result, file = dict(machine=machine(), versions=versions(), rounds=args.rounds), Path(__file__).with_suffix('.json')
+    result = json.loads(file.read_text()) if file.exists() else {}
+    result |= dict(machine=machine(), versions=versions())
     say(f"{result['machine']}; {result['versions']}")
-    say(f'CIFAR-10 {BIRDS}, 96 px, 100, 500, 1000, 5000 a class, 3,000 test photos')
-    result['cifar'] = in_turn(CIFAR, [bare, 'cifar10', '96', BIRDS, '100,500,1000,5000'], data, tmp, args.rounds)
-    ours(CIFAR, data, tmp/'cache-same', tmp/'for-same')
-    result['cifar']['same_photos'] = same_photos(data, tmp, tmp/'for-same', tmp/'cache-same')
-    say(f"  accuracy on the yardstick's own draw {result['cifar']['same_photos']}, yardstick {result['cifar']['rounds'][0]['yardstick']['accuracy']}")
-    say('clothing, all training photos, 224 px, 372 test photos')
-    result['clothing'] = in_turn(CLOTHES, [bare, 'clothing', '224'], data, tmp, args.rounds)
-    say(f"  accuracy {result['clothing']['rounds'][0]['ours']['accuracy']}, yardstick {result['clothing']['rounds'][0]['yardstick']['accuracy']}")
-    result['fastai'] = against_fastai(shared, data, tmp)
-    say('peak memory')
-    result['memory'] = memory(data, tmp)
-    say('the embedded dataset (make study), nothing cached')
-    result['study'] = embedded(tmp)
-    result['spread'] = embedded_spread(tmp)
-    shutil.rmtree(tmp)
-    file.write_text(json.dumps(result, indent=1) + '\n')
-    say(f"decoding and bookkeeping add {result['cifar']['overhead']:.0%} (CIFAR-10) and {result['clothing']['overhead']:.0%} (clothing) to the time in the body\nwritten: {file}")
+    for part in args.parts or PARTS:
+        with tempfile.TemporaryDirectory() as tmp:
+            say(f'{part}: {TOLD[part]}')
+            result[part] = PARTS[part](shared, data, Path(tmp), args.rounds)
+        file.write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__': main()
