@@ -224,7 +224,9 @@ def _finish(self: Features, batch):
     "Features of a batch, and a shard when enough have come together."
     shapes, xs = {x.shape for _, x in batch}, [x for _, x in batch]
     how = self.res, self.body.weights.resample
-    out = self._forward(_resize(xs, *how) if len(shapes) == 1 else torch.cat([_resize([x], *how) for x in xs]))
+    x = _resize(xs, *how) if len(shapes) == 1 else torch.cat([_resize([x], *how) for x in xs])
+    # always a full batch, with black photos at its end: in a smaller one the processor rounds in another order
+    out = self._forward(torch.cat([x, x.new_zeros(self.batch-len(x), *x.shape[1:])]))[:len(batch)]
     with self._lock:
         self.computed += len(batch)
         self._done.append(([p for p, _ in batch], out))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from imgcls import features as features_room
 from imgcls.core import UserError
 from imgcls.data import list_photos, photo_table
 from imgcls.features import Features, auto_resolution, features, fold_batchnorm, to_pixels
@@ -54,9 +55,11 @@ def cosine(a, b):
 
 # ---- the same whatever comes with it
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize('arch, res', [('efficientnet_lite0', 64), ('resnet18', 64), ('test_vit', 160)])
-def test_features_do_not_depend_on_their_neighbours(table, cache, monkeypatch, arch, res):
+def test_features_do_not_depend_on_their_neighbours(table, cache, monkeypatch, arch, res, dtype):
     monkeypatch.setattr(Features, 'batch', 16)
+    monkeypatch.setattr(features_room, 'precision', lambda device: dtype)
     body = create_body(arch) if arch == 'efficientnet_lite0' else random_body(arch)
     X = features(table, Features(body, res))
     assert X.shape == (90, body.n_features) and X.dtype == np.float16 and np.isfinite(X).all()
