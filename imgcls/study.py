@@ -189,7 +189,7 @@ def _fit(table, rows, feats, recipe, seed, balance, kept, label):
     if isinstance(recipe, Frozen):
         if feats not in kept: kept[feats] = features(table, feats)
         return fit_frozen(table, rows, kept[feats], recipe, seed, weights)
-    return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights, label=label)[1]
+    return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights, method=feats.method, label=label)[1]
 
 
 def _result(defines, table, rows, feats, fit, started):

@@ -164,15 +164,16 @@ def fastai_dls(
     res: int,  # pixels
     bs: int = 64,  # photos a batch; fewer when there are fewer photos
     num_workers: int | None = None,  # processes that open photos; None: up to one a core, none on Windows or for few photos
+    method: str = 'crop',  # how a photo becomes a square: 'crop' (the middle; in training, anywhere) or 'squish'
 ):  # fastai `DataLoaders`
     "Return fastai's `DataLoaders` with its usual augmentation."
-    from fastai.vision.all import CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, Resize, TransformBlock, aug_transforms
+    from fastai.vision.all import CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, Resize, ResizeMethod, TransformBlock, aug_transforms
     if num_workers is None: num_workers = 0 if sys.platform == 'win32' or len(rows) < 500 else min(8, torch.get_num_threads())
     both, n = pd.concat([rows, test], ignore_index=True), len(rows)
     classes = sorted(set(both.label))
     image = TransformBlock(type_tfms=_open_photo, batch_tfms=ImageBlock().batch_tfms, item_tfms=ImageBlock().item_tfms)
     block = DataBlock((image, CategoryBlock(vocab=classes)), get_x=ColReader('path'), get_y=ColReader('label'),
-                      splitter=lambda _: (list(range(n)), list(range(n, len(both)))), item_tfms=Resize(res),
+                      splitter=lambda _: (list(range(n)), list(range(n, len(both)))), item_tfms=Resize(res, ResizeMethod.Squish if method == 'squish' else ResizeMethod.Crop),
                       batch_tfms=[*aug_transforms(), Normalize.from_stats(body.weights.mean, body.weights.std)])
     return block.dataloaders(both, bs=min(bs, n), num_workers=num_workers)
 
@@ -260,13 +261,14 @@ def fit_fastai(
     seed: int = 0,  # of the head's first weights, the order of the photos and their augmentation
     weights: np.ndarray | None = None,  # how much a photo of each class counts; None: all the same
     num_workers: int | None = None,  # processes that open photos; None: chosen by `fastai_dls`
+    method: str = 'crop',  # how a photo becomes a square: 'crop' or 'squish'
     label: str = 'training',  # of the progress bar
 ) -> tuple:  # a fastai `Learner`, and its `Fit`
     "Train as a user of fastai would; raise `LossIsNaN` when the loss is no number any more."
     from fastai.losses import CrossEntropyLossFlat
     from fastai.torch_core import set_seed
     set_seed(seed, reproducible=True)
-    dls = fastai_dls(rows, test, body, res, recipe.bs, num_workers)
+    dls = fastai_dls(rows, test, body, res, recipe.bs, num_workers, method)
     learn = fastai_learner(dls, body)
     if weights is not None:  # a loss of its own: the one that fastai gives out is shared by all learners
         learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device))
@@ -293,7 +295,7 @@ def train(
     feats = body if isinstance(body, Features) else Features(body, res)
     if feats.res is None: feats.res = auto_resolution(table.path.tolist(), feats.body)
     rows, test = take(table, size, seed), table[table.split == 'test']
-    if isinstance(recipe, Fastai): learn, fit = fit_fastai(rows, test, feats.body, feats.res, recipe, seed)
+    if isinstance(recipe, Fastai): learn, fit = fit_fastai(rows, test, feats.body, feats.res, recipe, seed, method=feats.method)
     else:
         fit = fit_frozen(table, rows, features(table, feats), recipe, seed)
         learn = _head_learner(rows, test, feats, fit)
@@ -318,6 +320,6 @@ def fit_frozen(
 
 def _head_learner(rows, test, feats, fit):
     "A fastai learner of the frozen body and the trained head."
-    learn = _two_part_learner(fastai_dls(rows, test, feats.body, feats.res), feats.body, fit.state)
+    learn = _two_part_learner(fastai_dls(rows, test, feats.body, feats.res, method=feats.method), feats.body, fit.state)
     learn.freeze()
     return learn

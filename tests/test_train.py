@@ -1,7 +1,9 @@
 """Recipes: what fastai and the frozen body learn on a few photos, what is written down, and what one run must not do to the next."""
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from imgcls import study as study_room
 from imgcls import train as train_room
@@ -177,3 +179,17 @@ def test_recipes_by_name():
     assert find_recipe('frozen', 7) == ('frozen', Frozen(epochs=7)) and find_recipe(Fastai(epochs=2)) == ('fastai', Fastai(epochs=2))
     for bad, says in ((('slow', None), "no recipe is called 'slow'; there are frozen, fastai"), (('frozen', 0), 'epochs is 0'), (('frozen', -1), 'epochs is -1')):
         with pytest.raises(UserError, match=says): find_recipe(*bad)
+
+
+def test_squish_reaches_fastai_too(tmp_path):
+    "A mark at the left edge of a wide photo is seen when it is squished and not when its middle is taken."
+    wide = Image.new('RGB', (128, 32), 'black')
+    wide.paste('white', (0, 0, 24, 32))
+    for i in range(2): wide.save(tmp_path/f'{i}.png')
+    rows = pd.DataFrame(dict(path=[str(tmp_path/f'{i}.png') for i in range(2)], label=['a', 'b']))
+    body = create_body(find_weights('cifar_net'))
+    seen = {}
+    for method in ('crop', 'squish'):
+        dls = train_room.fastai_dls(rows, rows, body, 32, bs=2, num_workers=0, method=method)
+        seen[method] = dls.valid.one_batch()[0].max().item()
+    assert seen['crop'] < 0 < seen['squish']  # black is -1, white is 1
