@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import sys
 import time
@@ -24,18 +25,20 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .calibration import calibrate, calibration_error
 from .core import UserError, atomic, plural, progress
 from .data import available_sizes, check_photos, class_weights, load_table, photo_table, save_table, skipped, table_id, take
 from .features import Features, auto_resolution, features
+from .finetune import body_for, fit_recipe
 from .models import create_body, find_weights
 from .synth import CLASSES, synth_folder
-from .train import Fastai, Frozen, LossIsNaN, find_recipe, fit_fastai, fit_frozen
+from .train import Frozen, LossIsNaN, find_recipe
 
 # %% ../nbs/07_study.ipynb #9952002a
 def _run_id(defines):
     "Name of a run, from all that defines it."
     d = hashlib.blake2b(json.dumps(defines, sort_keys=True, default=str).encode(), digest_size=5).hexdigest()
-    return f"{defines['arch']}-{defines['recipe']}-{defines['size']}-s{defines['seed']}-{d}".replace('/', '_')
+    return re.sub(r'[^\w.+-]', '_', f"{defines['arch']}-{defines['recipe']}-{defines['size']}-s{defines['seed']}-{d}")
 
 # %% ../nbs/07_study.ipynb #0c545c94
 def versions() -> dict:  # name → version
@@ -62,13 +65,13 @@ def peak_mb() -> float:  # megabytes; NaN where the system doesn't tell
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
 
 # %% ../nbs/07_study.ipynb #ec40dbfa
-def _write_run(folder, run, fit, targets):
+def _write_run(folder, run, fit, targets, model):
     "All files of a run at once."
     with atomic(folder) as part:
         part.mkdir()
         fit.epochs.to_csv(part/'epochs.csv', index=False)
         (part/'preds.safetensors').write_bytes(save(dict(probs=fit.probs, targets=targets, lr=fit.rates)))
-        (part/'model.safetensors').write_bytes(save({k: v.numpy() for k, v in fit.state.items()}))
+        (part/'model.safetensors').write_bytes(save({k: v.numpy() for k, v in fit.state.items()}, dict(imgcls=json.dumps(model, default=str))))
         (part/'run.json').write_text(json.dumps(run, indent=1, default=str), encoding='utf-8')
 
 
@@ -183,57 +186,78 @@ def _open(out, table, settings, say):
     return st
 
 # %% ../nbs/07_study.ipynb #4b5f36a2
-def _fit(table, rows, feats, recipe, seed, balance, kept, label):
+def _fit(st, table, rows, d, feats, recipe, kept, label, say):
     "One run; `kept` holds the features of all photos from one run to the next."
-    weights = class_weights(rows).to_numpy() if balance == 'weights' else None
-    if isinstance(recipe, Frozen):
-        if feats not in kept: kept[feats] = features(table, feats)
-        return fit_frozen(table, rows, kept[feats], recipe, seed, weights)
-    return fit_fastai(rows, table[table.split == 'test'], feats.body, feats.res, recipe, seed, weights, method=feats.method, label=label)[1]
+    weights = class_weights(rows).to_numpy() if d['settings']['balance'] == 'weights' else None
+    if isinstance(recipe, Frozen) and feats not in kept: kept[feats] = features(table, feats)
+    return fit_recipe(table, rows, feats, recipe, d['seed'], weights, kept.get(feats), label, st.path/'runs'/f'.{_run_id(d)}.pt', say)[0]
 
 
 def _result(defines, table, rows, feats, fit, started):
-    "What run.json says."
-    targets = pd.Categorical(table.label[table.split == 'test'], sorted(table.label.unique())).codes.astype(np.int64)
-    correct = int((fit.probs[-1].argmax(1) == targets).sum())
-    return targets, dict(run=_run_id(defines), **defines, n_train=len(rows), n_test=len(targets), classes=sorted(table.label.unique()),
-                         weights=feats.body.weights.name, accuracy=correct/len(targets), correct=correct, seconds=round(time.perf_counter()-started, 3),
-                         peak_mb=round(peak_mb(), 1), device=str(feats.device), versions=versions(), machine=machine())
+    "What run.json says, and what the model's file says of itself."
+    classes = sorted(table.label.unique())
+    targets = pd.Categorical(table.label[table.split == 'test'], classes).codes.astype(np.int64)
+    correct, p, w = int((fit.probs[-1].argmax(1) == targets).sum()), fit.probs[-1].astype(np.float32), feats.body.weights
+    run = dict(run=_run_id(defines), **defines, n_train=len(rows), n_test=len(targets), classes=classes, weights=w.name, accuracy=correct/len(targets), correct=correct,
+               temperature=round(fit.temperature, 4), calibration_error=round(calibration_error(p, targets), 5),
+               calibration_error_raw=round(calibration_error(calibrate(p, 1/fit.temperature), targets), 5), notes=fit.notes,
+               seconds=round(time.perf_counter()-started, 3), peak_mb=round(peak_mb(), 1), device=str(feats.device), versions=versions(), machine=machine())
+    figures = {k: run[k] for k in ('run', 'recipe', 'size', 'seed', 'n_train', 'n_test', 'accuracy', 'calibration_error')}
+    model = dict(format=1, kind=fit.kind, arch=w.arch, classes=classes, transform=dict(res=feats.res, method=feats.method, resample=w.resample, mean=w.mean, std=w.std),
+                 weights=dict(origin=w.origin, name=w.name, sha=feats.body.sha, file=w.file), temperature=fit.temperature, figures=figures, versions=versions())
+    return targets, run, model
 
 # %% ../nbs/07_study.ipynb #bbd6f7d4
-def _plan(table, bodies, recipes, sizes, seeds, how):
+def _plan(table, bodies, sizes, seeds, how):
     "All runs: what defines each, its `Features` and its recipe; the quick ones first."
     plan = [(dict(table=table, arch=f.body.weights.arch, recipe=name, size=size, seed=seed, res=f.res,
                   settings=dict(asdict(r), **how, method=f.method, weights=f.body.sha, precision=str(f.dtype))), f, r)
-            for f in bodies for name, r in recipes for size in sizes for seed in range(seeds)]
-    return sorted(plan, key=lambda p: isinstance(p[2], Fastai))
+            for f, name, r in bodies for size in sizes for seed in range(seeds)]
+    return sorted(plan, key=lambda p: not isinstance(p[2], Frozen))
 
 
-def _make_runs(st, table, plan, kept):
+def _make_runs(st, table, plan, kept, say):
     "Make and write the runs that are missing; return a line for each that could not be finished."
     done, failed = set(st.runs.run) if len(st.runs) else set(), []
-    # a fastai run takes long and has a bar of its own
-    steps = plan if any(isinstance(r, Fastai) for *_, r in plan) else progress(plan, label='runs')
+    # a run that trains the body takes long and has a bar of its own
+    steps = plan if any(not isinstance(r, Frozen) for *_, r in plan) else progress(plan, label='runs')
     for i, (d, feats, recipe) in enumerate(steps, 1):
         if _run_id(d) in done: continue
-        t, balance = time.perf_counter(), d['settings']['balance']
+        t, balance, what = time.perf_counter(), d['settings']['balance'], f"{d['recipe']}, {d['size']} photos a class, seed {d['seed']}"
         rows = take(table, d['size'], d['seed'], d['settings']['short'], 'none' if balance == 'weights' else balance)
-        try: fit = _fit(table, rows, feats, recipe, d['seed'], balance, kept, f'run {i} of {len(plan)}')
+        try: fit = _fit(st, table, rows, d, feats, recipe, kept, f'run {i} of {len(plan)}', say)
         except LossIsNaN as e:
-            failed.append(f"{d['recipe']}, {d['size']} photos a class, seed {d['seed']}: {e}")
+            failed.append(f'{what}: {e}')
             continue
-        targets, run = _result(d, table, rows, feats, fit, t)
-        _write_run(st.path/'runs'/run['run'], run, fit, targets)
+        for note in fit.notes: say(f'{what}: {note}')
+        targets, run, model = _result(d, table, rows, feats, fit, t)
+        _write_run(st.path/'runs'/run['run'], run, fit, targets, model)
+        (st.path/'runs'/f".{run['run']}.pt").unlink(missing_ok=True)  # the epochs so far, had it been interrupted
     return failed
+
+
+def _bodies(cards, recipes, arch, weights, first, res, method, table):
+    "For each recipe and architecture, the `Features`; those of one body and resolution are shared."
+    made, out = {(first.body.weights, first.res): first}, []
+    for name, r in recipes:
+        own = getattr(r, 'arch', None) if arch == 'auto' else None
+        for card in [find_weights(own, weights or getattr(r, 'weights', None))] if own else cards:
+            side = res or getattr(r, 'res', None)
+            key = next(((w, s) for w, s in made if w == card and side in (None, s)), (card, side))
+            if key not in made:
+                body = create_body(card)
+                made[key] = Features(body, side or auto_resolution(table.path.tolist(), body), method)
+            out.append((made[key], name, r))
+    return out, [*dict.fromkeys(f for f, *_ in out)]
 
 # %% ../nbs/07_study.ipynb #5b9b8600
 def study(
     photos: str | Path | pd.DataFrame,  # a folder, a CSV file, 'synth', the name of a dataset, or a table
     sizes: list | None = None,  # training photos a class, and 'all'; None: those that the smallest class can give, and all
-    recipe: str | list = 'frozen',  # one or more names of recipes, or recipes
+    recipe: str | list = 'fine_tune',  # one or more names of recipes, or recipes
     arch: str | list = 'auto',  # one or more names of architectures
     weights: str | Path | None = None,  # a file or 'random'; None: those that belong to the architecture
-    epochs: int | None = 4,  # passes through the training photos; None: the recipe's own
+    epochs: int | None = None,  # passes through the training photos; None: the recipe's own
     seeds: int = 1,  # how many seeds; each draws other training photos
     res: int | None = None,  # resolution in pixels; None: chosen by `auto_resolution`
     method: str = 'crop',  # how a photo becomes a square: 'crop' (the middle) or 'squish'
@@ -249,9 +273,13 @@ def study(
     if seeds < 1: raise UserError(f'seeds is {seeds}; it must be at least 1')
     if balance not in ('none', 'weights', 'over', 'under'): raise UserError(f"balance '{balance}' is unknown; take none, weights, over or under")
     if sizes: sizes = [int(s) if str(s).isdecimal() else s for s in sizes]
-    recipes = [find_recipe(r, epochs) for r in ([recipe] if isinstance(recipe, (str, Frozen, Fastai)) else recipe)]
-    cards = [find_weights(a, weights) for a in ([arch] if isinstance(arch, str) else arch)]
-    body = create_body(cards[0])
+    recipes = [find_recipe(r, epochs) for r in (recipe if isinstance(recipe, (list, tuple)) else [recipe])]
+    arch = arch[0] if not isinstance(arch, str) and len(arch) == 1 else arch
+    # a recipe that brings its own body, alone, needs no other
+    alone = [r for _, r in recipes if not (arch == 'auto' and getattr(r, 'arch', None))]
+    cards = [find_weights(a, weights) for a in ([arch] if isinstance(arch, str) else arch)] if alone else []
+    body = create_body(cards[0]) if cards else body_for(recipes[0][1], weights=weights)
+    res = res or (None if alone else recipes[0][1].res)
     table, feats, made_now = _setup(photos, classes, test, body, res, method, recipes, sizes)
     # the order of the test photos in a run's probabilities must not change when files are renamed
     table = table.sort_values(['split', 'label', 'sha256', 'path'], ignore_index=True)
@@ -261,11 +289,10 @@ def study(
                                 archs=[c.arch for c in cards], seeds=seeds, res=feats.res, method=method, test=test, balance=balance, short=short), say)
     for note in [c.note for c in cards if c.note] + feats.notes + table.attrs.get('notes', []): say(note)
     if n := len(skipped(table)): say(f"{plural(n, 'file')} left out; {out/'skipped.csv'} tells why")
-    others = [create_body(c) for c in cards[1:]]
-    bodies = [feats, *(Features(b, res or auto_resolution(table.path.tolist(), b), method) for b in others)]
+    planned, bodies = _bodies(cards, recipes, arch, weights, feats, res, method, table)
     kept = {feats: feats[table.sha256.tolist()]} if made_now else {}
-    failed = _make_runs(st, table, _plan(st.about['table'], bodies, recipes, sizes, seeds, dict(balance=balance, short=short)), kept)
-    for note in [n for f in bodies[1:] for n in f.notes] + [f'not finished: {f}' for f in failed]: say(note)
+    failed = _make_runs(st, table, _plan(st.about['table'], planned, sizes, seeds, dict(balance=balance, short=short)), kept, say)
+    for note in [n for f in bodies if f is not feats for n in f.notes] + [f'not finished: {f}' for f in failed]: say(note)
     st = Study(out)
     st.failed, st.seconds = failed, time.perf_counter()-started
     st.features = {k: sum(f.seconds[k] for f in bodies) for k in ('body', 'wall')} | dict(computed=sum(f.computed for f in bodies))

@@ -181,6 +181,8 @@ def _overfit(study, runs):
     return 'beyond chance' if d['p']<.05 else 'within chance'
 
 # %% ../nbs/08_tables.ipynb #02b73d9c
+_CALIBRATION = 'calibration_error','calibration_error_raw'
+
 @_once
 def final_table(
     study:Study, # a study, finished or not
@@ -189,14 +191,15 @@ def final_table(
 
     The interval of several seeds is that of one classifier with their mean accuracy."""
     levels,groups = _groups(study)
+    told = [c for c in _CALIBRATION if c in study.runs]
     def row(key, runs):
         accs,curve = runs.accuracy,_curve(study, runs)
         mean,best = accs.mean(),None if curve.isna().all() else curve.idxmax()
         lo,hi = wilson(mean*len(study.targets), len(study.targets))
         return dict(zip(levels,key), photos=round(runs.n_train.mean()), seeds=len(runs), accuracy=mean, low=lo, high=hi, sd=accs.std(),
-                    min=accs.min(), max=accs.max(), best_epoch=best, best_accuracy=curve.max(), seconds=runs.seconds.mean(),
-                    overfitting=_overfit(study, runs))
-    cols = [*levels,*'photos seeds accuracy low high sd min max best_epoch best_accuracy seconds overfitting'.split()]
+                    min=accs.min(), max=accs.max(), best_epoch=best, best_accuracy=curve.max(), **runs[told].astype(float).mean(),
+                    seconds=runs.seconds.mean(), overfitting=_overfit(study, runs))
+    cols = [*levels,*'photos seeds accuracy low high sd min max best_epoch best_accuracy'.split(),*told,'seconds','overfitting']
     df = pd.DataFrame([row(*g) for g in groups], columns=cols)
     df.attrs['caption'] = (caption(study)+' Accuracy is that after the last epoch; low to high is its 95 % Wilson interval; sd, min and '
         'max are the spread over seeds. The best epoch was found with the test photos: a description, not a claim.')
@@ -529,6 +532,9 @@ def answer(
     return f'{s} {gain}{"bought" if r.verdict=="better" else "cost"} {100*abs(r.difference):.1f} points, more than chance would.'
 
 # %% ../nbs/08_tables.ipynb #41bfc8fa
+_CALIBRATED = ('Off by: the calibration error, how many points the probabilities are off on average (0: they mean what they say); '
+    'in brackets, before they were given a temperature.')
+
 @_once
 def _final_text(study):
     "`final_table` as text to show, with a heading for each column"
@@ -543,6 +549,8 @@ def _final_text(study):
         out['sd'] = f.sd.map(_pc)
         out['min - max'] = [f'{_pc(a)} - {_pc(b)}' for a,b in zip(f['min'],f['max'])]
     out['best epoch'] = [f'{int(e)} ({_pc(a)})' if pd.notna(e) else '' for e,a in zip(f.best_epoch,f.best_accuracy)]
+    after,raw = (f[c] if c in f else pd.Series(math.nan, f.index) for c in _CALIBRATION)
+    if after.notna().any(): out['off by'] = [f'{_pc(a)} ({_pc(b)})' if pd.notna(b) else _pc(a) for a,b in zip(after,raw)]
     out['seconds'] = f.seconds.map('{:,.1f}'.format)
     if f.overfitting.any(): out['overfitting?'] = f.overfitting
     return out
@@ -562,7 +570,8 @@ def text_report(
     notes = [n for m,n in (('*',_NOTE),('!',_OVER)) if m in used]
     def fold(s): return textwrap.fill(s, 100, subsequent_indent='  ')
     parts = [fold(df.attrs['caption']), '\n'.join([text.to_string(), *notes]),
-             'After the last epoch:\n'+_final_text(study).to_string(index=False)]
+             'After the last epoch:\n'+(final := _final_text(study)).to_string(index=False)]
+    if 'off by' in final: parts[-1] += '\n'+fold(_CALIBRATED)
     parts += ['\n'.join(map(fold, steps(study).sentence))] if len(steps(study)) else []
     report = Path(study.path)/'report.html'
     return '\n\n'.join([*parts, fold(answer(study)), *([f'Report: {report}'] if report.exists() else [])])+'\n'
@@ -591,6 +600,7 @@ def json_report(
         for r in group.to_dict('records'):
             accs = study.epochs[study.epochs.run==r['run']].sort_values('epoch').accuracy
             keep = {k:r.get(k) for k in ('size','recipe','arch','seed','res','weights','n_train','n_test')}
+            keep |= {k:r[k] for k in _CALIBRATION if k in r}
             runs.append(dict(keep, epochs=list(accs), accuracy=r['accuracy'], interval=wilson(r['correct'],r['n_test']),
                              seconds=r['seconds'], run=r['run']))
     r = study.runs
@@ -689,6 +699,7 @@ _PAGE = '''<!doctype html>
 {% else %}One seed was run, so the luck of training (which photos were drawn, in which order) is not in it.{% endif %}
 The best epoch was found with the test photos: it describes what happened and is no claim.
 {% if over %}Overfitting: since the best epoch the accuracy on the training photos has risen and that on the test photos has fallen, by an amount within or beyond what chance does.{% endif %}
+{{ calibrated }}
 </p></section>
 <section><h2>What did more photos buy?</h2>
 {% if steps %}<ul class="steps">{% for s in steps %}<li><span class="tag {{ s.verdict }}">{{ s.verdict }}</span>{{ s.sentence }}</li>{% endfor %}</ul>
@@ -742,6 +753,7 @@ def save_report(
         sub=f'{_many(len(study.classes),"class","classes")}, {_many(len(t),"photo")}, {_many(n,"run")}. Made by imgcls.',
         accuracy=styled(study).set_uuid('accuracy').to_html() if n else '', final=final, seeds=study.runs.seed.nunique() if n else 0,
         steps=steps(study).to_dict('records'), n_test=len(study.targets) if n else 0, over='overfitting?' in final,
+        calibrated=_CALIBRATED if 'off by' in final else '',
         plots=[(_svg(f(study), text), text) for f,text in _PLOTS] if n else [])
     page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page)
     try:

@@ -20,7 +20,7 @@ from imgcls.data import load_table, take
 from imgcls.study import Study
 from imgcls.synth import scene_bytes, synth_folder
 
-TINY = ['--arch', 'cifar_net', '--epochs', '2']  # a body without weights to find, at 32 pixels
+TINY = ['--arch', 'cifar_net', '--epochs', '2', '--recipe', 'frozen']  # a body without weights to find, at 32 pixels
 
 
 def command(*args, **env):
@@ -99,11 +99,12 @@ def test_text_then_table_and_report(scenes, tmp_path, imgcls, monkeypatch):
 
 
 def test_help_explains_every_option(capsys):
-    for args in ([], ['study'], ['table'], ['report']):
+    for args in ([], ['study'], ['table'], ['report'], ['predict']):
         with pytest.raises(SystemExit) as e: cli.main([*args, '--help'])
         assert e.value.code == 0
     said = capsys.readouterr().out
-    for action in cli._parser()._subparsers._group_actions[0].choices['study']._actions: assert action.help, action.option_strings
+    for command in cli._parser()._subparsers._group_actions[0].choices.values():
+        for action in command._actions: assert action.help, action.option_strings
     for word in '--sizes --recipe --arch --weights --epochs --seeds --res --test --classes --out --json --balance --short'.split(): assert word in said
 
 
@@ -116,13 +117,13 @@ def test_help_explains_every_option(capsys):
     (['study', 'P', '--epochs', '0'], "not '0'"), (['study', 'P', '--epochs', '1.5'], "not '1.5'"), (['study', 'P', '--seeds', '-1'], '--seeds'),
     (['study', 'P', '--test', '1'], 'between 0 and 1'), (['study', 'P', '--test', 'nan'], 'between 0 and 1'), (['study', 'P', '--test', 'x'], '--test'),
     (['study', 'P', '--classes', 'fox,wolf'], "no class 'wolf'; there are deer, fox, squirrel"), (['study', 'P', '--classes', 'fox'], 'only one class'),
-    (['study', 'P', '--arch', 'resnet81'], "no architecture is called 'resnet81'; near are"), (['study', 'P', '--recipe', 'frosen'], 'there are frozen'),
+    (['study', 'P', '--arch', 'resnet81', '--recipe', 'frozen'], "no architecture is called 'resnet81'; near are"), (['study', 'P', '--recipe', 'frosen'], 'there are frozen'),
     (['study', 'P', '--balance', 'up'], '--balance'), (['study', 'P', '--weights', 'no.safetensors'], 'no file no.safetensors'),
     (['study', 'P', '--res', '64'], 'cifar_net takes no photos of 64 pixels; leave the resolution out'), (['table', 'nowhere'], 'is no study'), (['report', 'P'], 'is no study')])
 def test_a_mistake_is_one_line_and_exit_code_2(scenes, tmp_path, imgcls, monkeypatch, args, says):
     monkeypatch.chdir(tmp_path)
     args = [str(scenes) if a == 'P' else a for a in args]
-    if args[:1] == ['study'] and len(args) > 1: args += [a for a in TINY if a not in args] if '--arch' not in args and '--epochs' not in args else []
+    if args[:1] == ['study'] and len(args) > 1 and not {'--arch', '--epochs', '--recipe'} & {*args}: args += TINY
     code, out, err = imgcls(*args)
     assert (code, out) == (2, '') and says in err, err
     assert err.startswith('imgcls: ') and err.count('\n') == 1 and len(err) < 500
@@ -148,7 +149,7 @@ def test_interrupted(scenes, tmp_path, imgcls, monkeypatch):
     from imgcls import study
 
     def ctrl_c(*a, **kw): raise KeyboardInterrupt
-    monkeypatch.setattr(study, 'fit_frozen', ctrl_c)
+    monkeypatch.setattr(study, 'fit_recipe', ctrl_c)
     code, out, err = imgcls('study', scenes, *TINY, '--out', tmp_path/'st')
     assert code == 130 and out == '' and 'the same command goes on' in err.splitlines()[-1]
 
@@ -214,7 +215,7 @@ def test_classes_short_and_test_share(tmp_path, imgcls):
 def test_balance(tmp_path, imgcls):
     folders(tmp_path/'p', fox=20, deer=8)
     for how, n in (('none', 22), ('weights', 22), ('over', 32), ('under', 12)):
-        assert imgcls('study', tmp_path/'p', '--arch', 'cifar_net', '--epochs', '30', '--balance', how, '--out', tmp_path/how)[0] == 0
+        assert imgcls('study', tmp_path/'p', '--recipe', 'frozen', '--arch', 'cifar_net', '--epochs', '30', '--balance', how, '--out', tmp_path/how)[0] == 0
         assert runs(tmp_path/how).n_train['all'].tolist() == [n], how
     probs = {how: Study(tmp_path/how).probs(Study(tmp_path/how).runs.run[0]) for how in ('none', 'weights')}
     deer = {k: p[-1, :, 0].mean() for k, p in probs.items()}
@@ -242,17 +243,17 @@ def test_weights_from_a_file(scenes, tmp_path, imgcls):
     file = tmp_path/'mine.safetensors'
     body = create_body(find_weights('cifar_net'), seed=7)
     save_file(body.module.state_dict(), file, metadata=dict(arch='cifar_net'))
-    code, out, err = imgcls('study', scenes, '--weights', file, '--sizes', '5', '--epochs', '1', '--out', tmp_path/'st', '--json')
+    code, out, err = imgcls('study', scenes, '--recipe', 'frozen', '--weights', file, '--sizes', '5', '--epochs', '1', '--out', tmp_path/'st', '--json')
     assert code == 0, err
     assert [(r['arch'], r['weights']) for r in json.loads(out)['runs']] == [('cifar_net', 'mine.safetensors')]
     assert json.loads(next((tmp_path/'st'/'runs').glob('*/run.json')).read_text())['settings']['weights'] == body.sha
     save_file(_structure('cifar_net').state_dict(), tmp_path/'nameless.safetensors')
-    code, _, err = imgcls('study', scenes, '--weights', tmp_path/'nameless.safetensors', '--out', tmp_path/'other')
+    code, _, err = imgcls('study', scenes, '--recipe', 'frozen', '--weights', tmp_path/'nameless.safetensors', '--out', tmp_path/'other')
     assert code == 2 and '--arch' in err and not (tmp_path/'other').exists()
 
 
 def test_random_weights_are_never_swapped_for_trained_ones(scenes, tmp_path, imgcls):
-    code, out, err = imgcls('study', scenes, '--weights', 'random', '--sizes', '5', '--epochs', '1', '--res', '32', '--out', tmp_path/'st', '--json')
+    code, out, err = imgcls('study', scenes, '--recipe', 'frozen', '--weights', 'random', '--sizes', '5', '--epochs', '1', '--res', '32', '--out', tmp_path/'st', '--json')
     assert code == 0 and [r['weights'] for r in json.loads(out)['runs']] == ['random weights'], err
 
 

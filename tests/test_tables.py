@@ -247,6 +247,19 @@ def test_json(one):
     assert {'recipe','arch','seed','seconds'} <= set(r)
 
 
+def test_calibration_error_where_runs_have_it(make, one):
+    told = make(frozen(s50=[.6,.7], s1000=[.8,.9]), 'told', calibration_error=.021, calibration_error_raw=.083)
+    assert T.final_table(told).calibration_error.tolist() == [.021,.021] and T.final_table(told).calibration_error_raw.tolist() == [.083,.083]
+    text = T.text_report(told)
+    assert text.count('2.1 (8.3)') == 2 and text.count('Off by: the calibration error') == 1 and max(map(len, text.splitlines())) <= 100
+    assert [r['calibration_error'] for r in T.json_report(told)['runs']] == [.021,.021]
+    page = T.save_report(told).read_text(encoding='utf-8')
+    assert page.count('2.1 (8.3)') == 2 and 'Off by: the calibration error' in page
+    for without in (one, make(frozen(s50=[.6,.7]), 'none', calibration_error=None)):
+        assert 'alibration' not in T.text_report(without) and 'alibration' not in T.save_report(without).read_text(encoding='utf-8')
+    assert 'calibration_error' not in T.final_table(one) and 'calibration_error' not in T.json_report(one)['runs'][0]
+
+
 def test_methods(one):
     for name in 'accuracy_table styled final_table steps plot_epochs plot_learning_curve plot_loss plot_rates'.split():
         assert getattr(one, name)() is not None, name
