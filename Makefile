@@ -47,8 +47,10 @@ test-latest:  ## pytest and the notebooks with the newest version of everything 
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
 	$(LATEST)/$(bin)/python -m pytest -n 2
 
-bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about 40 minutes); writes benchmarks/frozen.json
+bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
+	$(BIN)/python benchmarks/pieces.py --shared $(SHARED)
+	$(BIN)/python benchmarks/tune.py --shared $(SHARED)
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 	$(BIN)/python tools/docs.py

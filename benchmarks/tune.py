@@ -63,7 +63,8 @@ def one(name, recipe, seed, table, shared):
 
     from imgcls.data import load_table, take
     from imgcls.features import Features, features
-    from imgcls.finetune import fit_recipe, fit_tuned
+    from imgcls.finetune import fit_tuned
+    from imgcls.fit import fit_recipe
     from imgcls.models import create_body, find_weights
     from imgcls.speed import keep_memory
     from imgcls.train import find_recipe

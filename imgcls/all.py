@@ -6,8 +6,9 @@
 __all__ = ['UserError', 'available_sizes', 'class_weights', 'duplicates', 'load_table', 'photo_table', 'save_table', 'skipped',
            'take', 'Features', 'features', 'Body', 'create_body', 'find_weights', 'Study', 'study', 'CLASSES', 'draw',
            'synth_folder', 'accuracy_table', 'final_table', 'plot_epochs', 'plot_learning_curve', 'plot_loss',
-           'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'Frozen', 'train',
-           'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model', 'load_model']
+           'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen',
+           'SgdStep', 'train', 'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model',
+           'load_model']
 
 # %% ../nbs/14_all.ipynb #b91d596b
 from .calibration import calibrate, calibration_error, fit_temperature, plot_reliability
@@ -24,7 +25,7 @@ from imgcls.data import (
 )
 from .export import Model, load_model
 from .features import Features, features
-from .finetune import train
+from .fit import train
 from .models import Body, create_body, find_weights
 from .study import Study, study
 from .synth import CLASSES, draw, synth_folder
@@ -40,10 +41,10 @@ from imgcls.tables import (
     styled,
     wilson,
 )
-from .train import RECIPES, Fastai, Frozen
+from .train import RECIPES, Fastai, FineTune, Frozen, SgdStep
 
 # %% ../nbs/14_all.ipynb #2a68cb1e
 _all_ = ['UserError', 'available_sizes', 'class_weights', 'duplicates', 'load_table', 'photo_table', 'save_table', 'skipped', 'take', 'Features', 'features',
          'Body', 'create_body', 'find_weights', 'Study', 'study', 'CLASSES', 'draw', 'synth_folder', 'accuracy_table', 'final_table', 'plot_epochs',
-         'plot_learning_curve', 'plot_loss', 'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'Frozen', 'train',
+         'plot_learning_curve', 'plot_loss', 'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'SgdStep', 'train',
          'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model', 'load_model']

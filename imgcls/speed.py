@@ -17,6 +17,7 @@ import random
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def augment(
     theta[:, 0, 0], theta[:, 0, 2] = w*torch.where(u[2] < .5, -1., 1.), (1-w)*(2*u[3]-1)
     theta[:, 1, 1], theta[:, 1, 2] = h, (1-h)*(2*u[4]-1)
     contrast, brighter = ((1+light*(2*u[i]-1)).view(-1, 1, 1, 1).to(x.device) for i in (5, 6))
-    out = F.grid_sample(x.float(), F.affine_grid(theta.to(x.device), x.shape, align_corners=False), padding_mode='reflection', align_corners=False)
+    out = F.grid_sample(x.float(), F.affine_grid(theta.to(x.device), x.shape, align_corners=False), padding_mode='border', align_corners=False)
     return out.sub_(127.5).mul_(contrast).add_(127.5).mul_(brighter).clamp_(0, 255)
 
 # %% ../nbs/05a_speed.ipynb #4e78abfd
@@ -240,7 +241,8 @@ def fastest_precision(
     "Return the kind of numbers with which a training step of `model` is quickest, by trying."
     low = precision(x.device)
     if low == torch.float32: return low, 'fp32 (this processor has no fast 16-bit numbers)'
-    if x.device.type != 'cpu': return low, 'fp16'
+    if x.device.type != 'cpu':  # bf16 needs no scaling of the loss
+        return (torch.bfloat16, 'bf16') if x.device.type == 'cuda' and torch.cuda.is_bf16_supported() else (torch.float32, 'fp32')
     speed = {torch.float32: 0., low: 0.}
     for dtype in [*speed]*3:  # in turn, and the first step of each only prepares: the best one counts
         start = time.perf_counter()
@@ -347,6 +349,7 @@ def cached_views(
     seed: int = 0,  # of the others
     budget: float = 1e9,  # bytes that may be in memory
     label: str = '',  # of the progress bar
+    between: Callable | None = None,  # called with the activations once the photos themselves are through, before other views are made
 ) -> torch.Tensor:  # views × n × channels × height × width, float16 (or bfloat16)
     "Return the activations at the cut, for each view of each photo."
     device = x.device
@@ -358,6 +361,7 @@ def cached_views(
     for k in range(views):
         prepare = normalised(body.weights.mean, body.weights.std, augment if k else None)
         _through(low, x, prepare, out[k], seed*1_000_003+k*7919, label=label)
+        if between and not k: between(out[0])
     return out
 
 # %% ../nbs/05a_speed.ipynb #2425bcfb

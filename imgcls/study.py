@@ -29,7 +29,7 @@ from .calibration import calibrate, calibration_error
 from .core import UserError, atomic, plural, progress
 from .data import available_sizes, check_photos, class_weights, load_table, photo_table, save_table, skipped, table_id, take
 from .features import Features, auto_resolution, features
-from .finetune import body_for, fit_recipe
+from .fit import body_for, fit_recipe
 from .models import create_body, find_weights
 from .synth import CLASSES, synth_folder
 from .train import Frozen, LossIsNaN, find_recipe
