@@ -57,11 +57,13 @@ def main():
         got = {v: [] for v in VARIANTS}
         for seed in range(args.seeds):
             rows, valid = photos(data, name, seed)
-            for v, change in VARIANTS.items(): got[v].append(round(float(fit_tuned(rows, valid, body, res, FineTune(**change), seed)[0].epochs.accuracy.iloc[-1]), 4))
+            for v, change in VARIANTS.items():
+                fit, _ = fit_tuned(rows, valid, body, res, FineTune(**change), seed)
+                got[v].append(round(float(fit.epochs.accuracy.iloc[-1]), 4))
         result['sets'][name] = {}
         for v, acc in got.items():
             gain = np.array(got['as it is'])-acc  # by the same photos and seeds
-            result['sets'][name][v] = dict(accuracy=acc, mean=round(float(np.mean(acc)), 4), loss=round(float(gain.mean()), 4), spread=round(float(gain.std(ddof=1)), 4) if args.seeds > 1 else None)
+            result['sets'][name][v] = dict(accuracy=acc, mean=round(float(np.mean(acc)), 4), loss=round(float(gain.mean()), 4), spread=round(float(gain.std()), 4))
             print(f"  {v:32} {np.mean(acc):.1%} ({min(acc):.1%} to {max(acc):.1%}); 'as it is' is better by {100*gain.mean():+.1f} points", flush=True)
         FILE.write_text(json.dumps(result, indent=1) + '\n')
 

@@ -35,7 +35,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .core import PhotoError, UserError, atomic, decode, progress
-from .features import fold_batchnorm, norm_pairs, precision, to_pixels
+from .features import norm_pairs, precision, to_pixels
 from .models import Body
 
 # %% ../nbs/05a_speed.ipynb #005857cc

@@ -180,7 +180,8 @@ def test_mixed_sizes_in_one_batch(tmp_path, cache):
 # ---- nothing in the body is trained
 
 def test_the_frozen_body_does_not_change(table, cache):
-    from imgcls.train import Frozen, train
+    from imgcls.fit import train
+    from imgcls.train import Frozen
     body = random_body('resnet18')
     before = copy.deepcopy(body.module.state_dict())
     assert not any(m.training for m in body.module.modules())

@@ -1,12 +1,14 @@
 """Studies on disk: cut short, started twice, damaged, changed under their feet; they always come out the same."""
 import json
 import os
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,14 @@ import pytest
 from safetensors import safe_open
 
 from imgcls import study as study_room
+from imgcls.calibration import calibrate, calibration_error
+from imgcls.cli import main
 from imgcls.core import UserError
 from imgcls.data import photo_table, table_id
+from imgcls.models import create_body, find_weights
 from imgcls.study import Study, study
 from imgcls.synth import scene_bytes, synth_folder
-from imgcls.train import Frozen
+from imgcls.train import Frozen, find_recipe
 
 
 @pytest.fixture(scope='session')
@@ -40,7 +45,7 @@ def own(scenes, tmp_path): return Path(shutil.copytree(scenes, tmp_path/'photos'
 def small(photos, out, sizes=(5, 10), **kw):
     "A study with a body that is quick, and what it said."
     said = []
-    st = study(photos, sizes=list(sizes), arch='cifar_net', epochs=2, out=out, say=said.append, **kw)
+    st = study(photos, sizes=list(sizes), recipe='frozen', arch='cifar_net', epochs=2, out=out, say=said.append, **kw)
     return st, said
 
 
@@ -54,8 +59,8 @@ def same(a, b):
 # ---- killed, interrupted, started twice
 
 SERVER = '''
-import json, os, sys, time, traceback
-import matplotlib.pyplot, numpy, pandas, torch, torchvision, imgcls.study, imgcls.tables
+import json, os, pathlib, sys, time, traceback
+import matplotlib.pyplot, numpy, pandas, torch, torchvision, imgcls.finetune, imgcls.study, imgcls.tables
 from imgcls.cli import main
 from imgcls.features import Features
 Features.batch, Features.shard = 16, 64  # so that a kill falls between two shards of few photos
@@ -73,6 +78,8 @@ for line in sys.stdin:
     jobs, began = json.loads(line), time.time()
     pids = [start(j) for j in jobs]
     for pid, j in zip(pids, jobs):
+        if j['until']:
+            while not any(pathlib.Path(j['root']).glob(j['until'])) and time.time()-began < 60: time.sleep(.001)
         if j['after'] is not None:
             time.sleep(j['after'])
             os.kill(pid, j['signal'])
@@ -87,11 +94,12 @@ class Processes:
         self.root = root
         self.server = subprocess.Popen([sys.executable, '-c', SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
-    def __call__(self, *names, after=None, signal=9):
-        "One process for each name of a study, all at the same time; returns exit codes (-9: killed), seconds and what they said."
-        jobs = [dict(args=['study', str(self.root/'photos'), '--arch', 'resnet18', '--weights', 'random', '--res', '64', '--sizes', '10,50,all', '--seeds', '3',
-                           '--epochs', '6', '--out', str(self.root/name), '--json'], cache=str(self.root/f'cache of {name}'), log=str(self.root/f'{i}.log'),
-                     after=after, signal=signal) for i, name in enumerate(names)]
+    frozen = '--recipe frozen --arch resnet18 --weights random --res 64 --sizes 10,50,all --seeds 3 --epochs 6'
+
+    def __call__(self, *names, after=None, signal=9, options=frozen, until=''):
+        "One process for each name of a study, all at the same time; returns exit codes (-9: killed), seconds and what they said. `until` names a file to wait for before the signal."
+        jobs = [dict(args=['study', str(self.root/'photos'), *options.split(), '--out', str(self.root/name), '--json'], cache=str(self.root/f'cache of {name}'),
+                     log=str(self.root/f'{i}.log'), after=after, signal=signal, root=str(self.root/name), until=until) for i, name in enumerate(names)]
         self.server.stdin.write(json.dumps(jobs) + '\n')
         self.server.stdin.flush()
         if not select.select([self.server.stdout], [], [], 150)[0]: pytest.fail('a process hangs:\n' + '\n'.join((self.root/f'{i}.log').read_text() for i in range(len(jobs))))
@@ -209,6 +217,91 @@ def test_two_processes_on_one_study(processes, undisturbed):
     assert not left, left
 
 
+# ---- a run that trains the body, cut short
+
+TRAINED = {'scratch': '--recipe scratch:epochs=6 --sizes 20', 'fine_tune': '--recipe fine_tune:epochs=4 --arch efficientnet_lite0 --res 64 --sizes 10',
+           'fastai': '--recipe fastai:epochs=4:bs=16 --arch cifar_net --res 32 --sizes 20'}
+
+
+def kept(root):
+    "What a run leaves, but for the time it took."
+    run, = (root/'runs').glob('[!.]*')
+    with safe_open(run/'model.safetensors', 'np') as f: state = {k: f.get_tensor(k) for k in f.keys()}
+    with safe_open(run/'preds.safetensors', 'np') as f: preds = {k: f.get_tensor(k) for k in f.keys()}
+    about = json.loads((run/'run.json').read_text())
+    return run.name, pd.read_csv(run/'epochs.csv').drop(columns='seconds'), state, preds, {k: about[k] for k in ('accuracy', 'temperature', 'calibration_error', 'notes', 'settings')}
+
+
+@pytest.mark.parametrize('recipe', TRAINED)
+def test_a_training_cut_short_goes_on(processes, recipe):
+    how = dict(options=TRAINED[recipe])
+    codes, _, said = processes(f'{recipe} whole', **how)
+    assert codes == [0], said
+    expected = kept(processes.root/f'{recipe} whole')
+    for name, number, code in (('killed', 9, -9), ('interrupted', int(signal.SIGINT), 130)):
+        root = processes.root/f'{recipe} {name}'
+        for after in (0, .15):
+            codes, _, said = processes(root.name, after=after, signal=number, until='runs/.[!.]*.pt', **how)
+            if codes == [0] and after: break  # it was done before
+            assert codes == [code] and not [*(root/'runs').glob('[!.]*')], said
+            assert len([*(root/'runs').glob('.[!.]*.pt')]) == 1, 'the epochs so far are lost'
+            assert 'Traceback' not in said[0], said
+            if code == 130: assert said[0].splitlines()[-1] == 'imgcls: interrupted; what is finished stays, and the same command goes on from there'
+        codes, _, said = processes(root.name, **how)
+        assert codes == [0] and 'Traceback' not in said[0], said
+        got = kept(root)
+        assert got[0] == expected[0] and got[4] == expected[4]
+        pd.testing.assert_frame_equal(got[1], expected[1], check_exact=True)
+        for a, b in zip(got[2:4], expected[2:4]):
+            assert [*a] == [*b]
+            for k in a: np.testing.assert_array_equal(a[k], b[k], k)
+        assert not [*(root/'runs').glob('.[!.]*.pt')], 'the epochs so far are kept for nothing'
+        assert pd.read_csv(next((root/'runs').glob('[!.]*'))/'epochs.csv').seconds.is_monotonic_increasing
+
+
+def test_a_damaged_file_of_epochs_means_a_fresh_start(scenes, tmp_path):
+    how = dict(sizes=[5], recipe='fastai:bs=8', arch='cifar_net', epochs=1, say=lambda s: None)
+    whole = study(scenes, out=tmp_path/'a', **how)
+    (tmp_path/'b'/'runs').mkdir(parents=True)
+    (tmp_path/'b'/'study.json').write_text(json.dumps(whole.about))
+    (tmp_path/'b'/'runs'/f'.{whole.runs.run[0]}.pt').write_bytes(b'half')
+    same(study(scenes, out=tmp_path/'b', **how), whole)
+    assert [p.name for p in (tmp_path/'b'/'runs').iterdir()] == whole.runs.run.tolist()
+
+
+def test_what_run_json_says_of_a_training(scenes, tmp_path):
+    recipes = ['fine_tune:epochs=1:calibrate=.2', 'sgd_step:epochs=1:bs=8:freeze=on', 'few_shot:epochs=1', 'scratch:epochs=1:bs=8']
+    st = study(scenes, sizes=[10], recipe=recipes, arch='efficientnet_lite0', res=32, out=tmp_path/'st', say=lambda s: None)
+    assert sorted(st.runs.recipe) == sorted(recipes)
+    for r in recipes:
+        run = st.runs.run[st.runs.recipe == r].iloc[0]
+        about = json.loads((st.path/'runs'/run/'run.json').read_text())
+        for k, v in asdict(find_recipe(r)[1]).items(): assert about['settings'][k] == v, (r, k)
+        assert about['settings'].keys() >= {'balance', 'short', 'method', 'weights', 'precision'} and about['notes'] == []
+        p = st.probs(run)[-1].astype(np.float32)
+        assert about['calibration_error'] == pytest.approx(calibration_error(p, st.targets), abs=1e-5)
+        assert about['calibration_error_raw'] == pytest.approx(calibration_error(calibrate(p, 1/about['temperature']), st.targets), abs=2e-3)
+        assert (about['temperature'] != 1) == r.startswith(('fine_tune', 'few_shot')), r
+        with safe_open(st.path/'runs'/run/'model.safetensors', 'np') as f: said = json.loads(f.metadata()['imgcls'])
+        assert round(said['temperature'], 4) == about['temperature'] and said['arch'] == about['arch'] == ('efficientnet_lite0')
+    assert not [*(st.path/'runs').glob('.*')]
+
+
+def test_each_recipe_has_its_own_resolution(scenes, tmp_path):
+    one = 'sgd_step:arch=resnet18:weights=random:epochs=1:bs=8:res='
+    st = study(scenes, sizes=[5], recipe=[one+'32', one+'64', 'scratch:epochs=1'], out=tmp_path/'st', say=lambda s: None)
+    assert dict(zip(st.runs.recipe, st.runs.res)) == {one+'32': 32, one+'64': 64, 'scratch:epochs=1': 32} and set(st.runs.arch) == {'resnet18', 'cifar_net'}
+
+
+def test_weights_of_another_architecture(scenes, tmp_path, capsys):
+    from safetensors.torch import save_file
+    save_file(create_body(find_weights('mobilenet_v3_small', 'random')).module.state_dict(), tmp_path/'w.safetensors')
+    code = main(['study', str(scenes), '--arch', 'resnet18', '--weights', str(tmp_path/'w.safetensors'), '--out', str(tmp_path/'st')])
+    said = capsys.readouterr()
+    assert code == 2 and not said.out and said.err.count('\n') == 1 and not (tmp_path/'st').exists()
+    assert re.search(r"w.safetensors doesn't fit: \d+ of \d+ tensors differ, such as conv1.weight .missing; the file has features.0.0.weight, ", said.err), said.err
+
+
 # ---- nothing twice, and the same again
 
 def test_second_study_computes_no_feature(scenes, tmp_path, cache):
@@ -263,6 +356,7 @@ def test_the_kept_head_gives_the_kept_probabilities(scenes, tmp_path):
     st, _ = small(scenes, tmp_path/'st', sizes=('all',))
     X = features(st.table, Features('cifar_net', 32))[st.table.split == 'test'].astype(np.float32)
     with safe_open(st.path/'runs'/st.runs.run[0]/'model.safetensors', 'np') as f: z = X @ f.get_tensor('weight').T + f.get_tensor('bias')
+    z /= st.runs.temperature[0]
     p = np.exp(z - z.max(1, keepdims=True))
     np.testing.assert_allclose(p/p.sum(1, keepdims=True), st.probs(st.runs.run[0])[-1].astype(np.float32), atol=2e-3)
 
@@ -286,7 +380,7 @@ def test_a_table_and_a_folder_are_the_same_photos(scenes, tmp_path):
 
 
 def test_each_body_has_its_own_resolution(scenes, tmp_path):
-    st = study(scenes, sizes=[5], arch=['cifar_net', 'resnet18'], weights='random', epochs=1, out=tmp_path/'st', say=lambda s: None)
+    st = study(scenes, sizes=[5], recipe='frozen', arch=['cifar_net', 'resnet18'], weights='random', epochs=1, out=tmp_path/'st', say=lambda s: None)
     assert dict(zip(st.runs.arch, st.runs.res)) == {'cifar_net': 32, 'resnet18': 96}
 
 
@@ -334,7 +428,7 @@ def test_damaged_features(scenes, tmp_path, cache):
 
 
 def test_damaged_features_of_a_second_body_are_told_too(scenes, tmp_path, cache):
-    options = dict(sizes=[5], arch=['cifar_net', 'resnet18'], weights='random', epochs=1, res=32)
+    options = dict(sizes=[5], recipe='frozen', arch=['cifar_net', 'resnet18'], weights='random', epochs=1, res=32)
     study(scenes, **options, out=tmp_path/'a', say=lambda s: None)
     next(cache.glob('features/resnet18-*/*.safetensors')).write_bytes(b'x')
     said = []
@@ -379,12 +473,27 @@ def test_loss_that_is_no_number(scenes, tmp_path):
     assert np.isfinite(st.epochs[['train_loss', 'valid_loss', 'accuracy']].to_numpy()).all()
 
 
+def test_a_training_whose_loss_is_no_number(scenes, tmp_path, capsys):
+    "The last good epoch is a result; no good epoch at all is none."
+    def run(recipe, arch): return main(['study', str(scenes), '--recipe', recipe, '--arch', arch, '--res', '32', '--sizes', '5', '--out', str(tmp_path/'st'), '--json']), capsys.readouterr()
+    code, said = run('fine_tune:lr=1e12:epochs=2', 'efficientnet_lite0')
+    assert code == 0 and 'Traceback' not in said.err
+    line, = (s for s in said.err.splitlines() if 'NaN' in s)
+    assert re.match('fine_tune:lr=1e12:epochs=2, 5 photos a class, seed 0: the loss is no number any more .NaN. at step .* epoch 1, the last good one, is kept: lower the learning rate', line)
+    st = Study(tmp_path/'st')
+    assert list(st.epochs.phase) == ['head'] and len(json.loads((st.path/'runs'/st.runs.run[0]/'run.json').read_text())['notes']) == 1 and st.probs(st.runs.run[0]).shape[0] == 1
+    code, said = run('fastai:lr=1e30:epochs=2', 'cifar_net')
+    assert code == 1 and 'Traceback' not in said.err and re.search('not finished: fastai:lr=1e30.* nothing of this run is kept', said.err)
+    assert len(Study(tmp_path/'st').runs) == 1 and [p.name for p in (tmp_path/'st'/'runs').iterdir()] == st.runs.run.tolist()
+    assert len(json.loads(said.out)['failed']) == 1
+
+
 # ---- said before anything is computed
 
 @pytest.mark.parametrize('options, says', [
     (dict(sizes=[5, 500]), 'size 500 needs 500'), (dict(seeds=0), 'seeds is 0'), (dict(balance='up'), "balance 'up'"), (dict(short='no'), "short 'no'"),
     (dict(epochs=0), 'epochs is 0'), (dict(recipe='slow'), 'no recipe'), (dict(method='pad'), "method 'pad'"), (dict(test=0), 'between 0 and 1')])
 def test_mistakes(scenes, tmp_path, monkeypatch, options, says):
-    monkeypatch.setattr(study_room, 'fit_frozen', lambda *a, **kw: pytest.fail('a run was started'))
+    monkeypatch.setattr(study_room, 'fit_recipe', lambda *a, **kw: pytest.fail('a run was started'))
     with pytest.raises(UserError, match=says) as e: study(scenes, **(dict(sizes=[5], arch='cifar_net', out=tmp_path/'st', say=print) | options))
     assert '\n' not in str(e.value) and not (tmp_path/'st').exists()
