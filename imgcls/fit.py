@@ -64,7 +64,7 @@ def _ran_out(e):
     return isinstance(e, (MemoryError, torch.OutOfMemoryError)) or isinstance(e, RuntimeError) and ("can't allocate memory" in str(e) or 'out of memory' in str(e))
 
 
-def _smaller_batches(recipe, fit):
+def _smaller_batches(recipe, fit, keep=None):
     "`fit(recipe)`, again with half the batch as long as memory runs out; and what there is to say about it."
     said = []
     while True:
@@ -75,6 +75,7 @@ def _smaller_batches(recipe, fit):
             if bs < 2: raise UserError('out of memory with the smallest batch; take a smaller resolution (--res) or a smaller architecture') from None
         said.append(f'out of memory with batches of {plural(bs, "photo")}; {bs//2} were taken instead')
         recipe = replace(recipe, bs=bs//2)
+        if keep: keep.unlink(missing_ok=True)  # its epochs are of larger batches
         gc.collect()
 
 
@@ -95,10 +96,11 @@ def fit_recipe(
     test = table[table.split == 'test']
     how = dict(seed=seed, weights=weights, method=feats.method, label=label, keep=keep)
     if isinstance(recipe, FineTune):
-        from imgcls.finetune import fit_tuned
+        from imgcls.finetune import fit_tuned, hold_out, most_photos
+        recipe = replace(recipe, bs=min(recipe.bs, most_photos(int((~hold_out(rows, recipe.calibrate, seed)).sum()))))
         run = lambda r: fit_tuned(rows, test, feats.body, feats.res, r, device=feats.device, say=say, **how)  # noqa: E731
     else: run = lambda r: fit_learner(rows, test, feats.body, feats.res, r, **how)[::-1]  # noqa: E731
-    (fit, model), said = _smaller_batches(recipe, run)
+    (fit, model), said = _smaller_batches(recipe, run, keep)
     return replace(fit, notes=said+fit.notes), model
 
 # %% ../nbs/06b_fit.ipynb #a088d83d
@@ -116,6 +118,8 @@ def table_of(
     dls,  # fastai `DataLoaders` of photos in files, with a training and a validation set
 ) -> pd.DataFrame:  # as `photo_table` makes it; the validation photos are its test photos
     "Return the table of somebody's `DataLoaders`; raise `UserError` when their photos are no files or can't be read."
+    if not all(len(getattr(ds, 'tls', ())) == 2 for ds in (dls.train_ds, dls.valid_ds)):
+        raise UserError('these DataLoaders do not hold photos in files with their classes; give train a table, from photo_table')
     rows = [(_file_of(ds.tls[0], i), dls.vocab[int(ds.tls[1][i])], split) for ds, split in ((dls.train_ds, 'train'), (dls.valid_ds, 'test')) for i in range(len(ds))]
     given = pd.DataFrame(rows, columns=['path', 'label', 'split']).assign(group=[str(i) for i in range(len(rows))])
     table, bad = check_photos(list_photos(given)[0])
@@ -136,8 +140,8 @@ def train(
     "Train on photos and return a fastai `Learner`."
     name, recipe = find_recipe(recipe, epochs)
     if not isinstance(photos, pd.DataFrame):
-        res = res or getattr(recipe, 'res', None) or photos.valid.one_batch()[0].shape[-1]
-        photos = table_of(photos)
+        dls, photos = photos, table_of(photos)
+        res = res or getattr(recipe, 'res', None) or dls.valid.one_batch()[0].shape[-1]
     feats = body if isinstance(body, Features) else Features(body_for(recipe, body), res or getattr(recipe, 'res', None))
     if feats.res is None: feats.res = auto_resolution(photos.path.tolist(), feats.body)
     rows, test = take(photos, size, seed), photos[photos.split == 'test']

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['adamw', 'keep_memory', 'KeepMemory', 'empty', 'load_pixels', 'augment', 'Tensors', 'TensorLoader', 'normalised',
            'tensor_dls', 'FrozenNorm', 'unfold_batchnorm', 'freeze_depthwise', 'ChannelsLast', 'Autocast',
-           'fastest_precision', 'Stage', 'stages', 'cut', 'cached_views', 'Resume']
+           'training_precision', 'Stage', 'stages', 'cut', 'cached_views', 'Resume']
 
 # %% ../nbs/05a_speed.ipynb #d19b6dff
 import copy
@@ -16,7 +16,6 @@ import platform
 import random
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -192,7 +191,7 @@ def unfold_batchnorm(
         for name, norm in ((a, ours[b]) for a, b in pairs.items()):
             conv, new = ours[name], theirs[name]
             scale = norm.weight/(norm.running_var+norm.eps).sqrt()
-            tiny = scale.abs() < .01*scale.abs().median()  # a channel that was switched off can't be divided by its scale
+            tiny = scale.abs() <= .01*scale.abs().median()  # a channel that was switched off can't be divided by its scale
             norm.weight.copy_(torch.where(tiny, (norm.running_var+norm.eps).sqrt(), norm.weight))
             scale = torch.where(tiny, torch.ones_like(scale), scale)
             conv.weight.copy_(new.weight/scale.view(-1, 1, 1, 1))
@@ -201,11 +200,14 @@ def unfold_batchnorm(
     return out
 
 # %% ../nbs/05a_speed.ipynb #4de67bcd
+def _depthwise(module): return [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
+
+
 def freeze_depthwise(
     module: nn.Module,  # any net
 ) -> int:  # how many of its weights won't be trained
     "Keep the filters of depthwise convolutions as they are."
-    filters = [m.weight for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
+    filters = [m.weight for m in _depthwise(module)]
     for f in filters: f.requires_grad_(False)
     return sum(f.numel() for f in filters)
 
@@ -231,29 +233,16 @@ class Autocast(Callback):
 
     def after_fit(self): self.model.__dict__.pop('forward', None)
 
-    def after_cancel_fit(self): self.after_fit()
 
-
-def fastest_precision(
-    model: nn.Module,  # what will be trained
-    x: torch.Tensor,  # a batch
+def training_precision(
+    module: nn.Module,  # what will be trained
+    device: torch.device,  # where
 ) -> tuple[torch.dtype, str]:  # float32 or a 16-bit kind, and why, in a few words
-    "Return the kind of numbers with which a training step of `model` is quickest, by trying."
-    low = precision(x.device)
+    "Return the kind of numbers with which a training step is quickest, by a rule that gives the same answer every time."
+    if device.type == 'cuda': return (torch.bfloat16, 'bf16') if torch.cuda.is_bf16_supported() else (torch.float32, 'fp32')
+    low = precision(device)
     if low == torch.float32: return low, 'fp32 (this processor has no fast 16-bit numbers)'
-    if x.device.type != 'cpu':  # bf16 needs no scaling of the loss
-        return (torch.bfloat16, 'bf16') if x.device.type == 'cuda' and torch.cuda.is_bf16_supported() else (torch.float32, 'fp32')
-    speed = {torch.float32: 0., low: 0.}
-    for dtype in [*speed]*3:  # in turn, and the first step of each only prepares: the best one counts
-        start = time.perf_counter()
-        with torch.autocast(x.device.type, low, enabled=dtype == low): out = model(x)
-        out.float().square().mean().backward()
-        speed[dtype] = max(speed[dtype], len(x)/(time.perf_counter()-start))
-        model.zero_grad()
-    best = low if speed[low] > 1.1*speed[torch.float32] else torch.float32
-    short = {torch.float32: 'fp32', torch.bfloat16: 'bf16'}
-    other = next(d for d in speed if d != best)
-    return best, f'{short[best]} ({speed[best]:.0f} photos/s; {short[other]} {speed[other]:.0f})'
+    return (torch.float32, 'fp32 (depthwise filters are slower in bf16)') if _depthwise(module) else (low, 'bf16')
 
 # %% ../nbs/05a_speed.ipynb #7378102e
 @dataclass
@@ -302,7 +291,7 @@ def stages(
     want = module(x)
     for parts in _candidates(module):
         try: whole = torch.equal(nn.Sequential(*(m for _, m in parts))(x), want)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError): continue
+        except Exception: continue  # parts that do not follow each other fail in any way
         if not whole: continue
         work = _work(module, x)
         parts, done, out = [*_spread(parts)], 0, []
@@ -393,19 +382,28 @@ class Resume(Callback):
         if self.file is None or not self.file.exists(): return None
         try:
             saved = torch.load(self.file, map_location='cpu', weights_only=True)
-            return saved if saved['seed'] == self.seed else None
+            return saved if saved['seed'] == self.seed and saved['epoch'] > 0 else None
         except Exception: return None  # half of a file is worth nothing: the training begins anew
+
+    def _fits(self):
+        "Was it made by a training of this model?"
+        shapes = lambda state: {k: v.shape for k, v in state.items()}  # noqa: E731
+        try:
+            same = shapes(self.saved['model']) == shapes(self.model.state_dict())
+            return same and isinstance(self.saved['opt'], (dict, list)) and self.extra.keys() == self.saved['extra'].keys()
+        except (KeyError, AttributeError): return False
+
+    def _restore(self):
+        self.model.load_state_dict(self.saved['model'])
+        self.opt.load_state_dict(dict(self.opt.state_dict(), state=self.saved['opt']))
+        for k, o in self.extra.items(): o.restore(self.saved['extra'][k])
+        self.saved = None
 
     def before_epoch(self):
         self.at += 1
+        if self.at == 1 and self.saved and not self._fits(): self.saved, self.done = None, 0
+        if self.at == self.done: self._restore()  # here, so that what happens between two calls of fit happens to it too
         if self.at <= self.done: raise CancelEpochException
-        if self.saved:
-            self.model.load_state_dict(self.saved['model'])
-            opt = self.opt.state_dict()
-            opt['state'] = self.saved['opt']
-            self.opt.load_state_dict(opt)
-            for k, o in self.extra.items(): o.restore(self.saved['extra'][k])
-            self.saved = None
         s = self.seed*10_007+self.at
         set_seed(s, reproducible=True)
         self.dls.train.rng = random.Random(s)

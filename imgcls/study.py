@@ -279,8 +279,7 @@ def study(
     alone = [r for _, r in recipes if not (arch == 'auto' and getattr(r, 'arch', None))]
     cards = [find_weights(a, weights) for a in ([arch] if isinstance(arch, str) else arch)] if alone else []
     body = create_body(cards[0]) if cards else body_for(recipes[0][1], weights=weights)
-    res = res or (None if alone else recipes[0][1].res)
-    table, feats, made_now = _setup(photos, classes, test, body, res, method, recipes, sizes)
+    table, feats, made_now = _setup(photos, classes, test, body, res or (None if alone else recipes[0][1].res), method, recipes, sizes)
     # the order of the test photos in a run's probabilities must not change when files are renamed
     table = table.sort_values(['split', 'label', 'sha256', 'path'], ignore_index=True)
     sizes = _sizes(table, sizes, short)

@@ -153,6 +153,9 @@ def find_recipe(
     else: name = next((k for k, v in RECIPES.items() if v == recipe), type(recipe).__name__.lower())
     if epochs is not None: recipe = replace(recipe, epochs=epochs)
     if recipe.epochs is not None and recipe.epochs < 1: raise UserError(f'epochs is {recipe.epochs}; it must be at least 1')
+    for key, low, high in (('smoothing', 0, 1), ('warmup', 0, 1), ('calibrate', 0, .5), ('step', 1, math.inf)):
+        value = getattr(recipe, key, low)
+        if not low <= value <= high: raise UserError(f"{key} is {value}; it must be {f'from {low} to {high}' if high < math.inf else f'at least {low}'}")
     if getattr(recipe, 'bs', 1) < 1: raise UserError(f'bs is {recipe.bs}; a batch has at least 1 photo')
     return name, recipe
 
@@ -341,7 +344,7 @@ def diary(
             self.rows, self.probs, self.rates, self.notes, self.good, self.before = [r for r, _ in first or []], [p for _, p in first or []], [], [], None, 0.
             self.bar = iter(progress(range(steps), label=label))
 
-        def before_epoch(self): self.total, self.right, self.n, self.out, self.y = 0., 0, 0, [], []
+        def before_epoch(self): self.total, self.right, self.n, self.out, self.answers = 0., 0, 0, [], []
 
         def after_loss(self):
             if self.training and not math.isfinite(self.loss_grad.item()):
@@ -352,7 +355,7 @@ def diary(
         def after_batch(self):
             if not self.training:
                 self.out.append(self.pred.detach().float().cpu())
-                self.y.append(self.y_batch.cpu())
+                self.answers.append(self.y_batch.cpu())
                 return
             if self.notes: return
             next(self.bar, None)
@@ -368,7 +371,7 @@ def diary(
                 self.notes.append(str(_nan(len(self.rates), len(self.rows)+1, self.rates[-1], self.rows)))
                 raise CancelFitException
             phase = 'body' if all(p.requires_grad for p in self.model[0].parameters()) or first else 'head'
-            row, p = _row(len(self.rows)+1, phase, self.total/self.n, self.right/self.n, logits, torch.cat(self.y), self.rates[-1],
+            row, p = _row(len(self.rows)+1, phase, self.total/self.n, self.right/self.n, logits, torch.cat(self.answers), self.rates[-1],
                           self.before+time.perf_counter()-start)
             self.rows.append(row)
             self.probs.append(p)
@@ -384,6 +387,7 @@ def diary(
         def restore(self, kept):
             self.rows, self.probs, self.rates = kept['rows'], [p.numpy() for p in kept['probs']], kept['rates']
             self.before = self.rows[-1]['seconds'] - (time.perf_counter()-start)  # seconds count on where they were
+            self.good = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             for _ in self.rates: next(self.bar, None)
     return Diary()
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Learner
+from fastai.optimizer import SGD, Adam
 from PIL import Image
 from torch import nn
 
@@ -20,8 +21,25 @@ from imgcls import speed
 from imgcls.core import UserError, decode
 from imgcls.features import fold_batchnorm, precision, to_pixels
 from imgcls.models import create_body, find_weights
-from imgcls.speed import (Autocast, FrozenNorm, Resume, Tensors, TensorLoader, adamw, augment, cached_views, cut, empty, freeze_depthwise, keep_memory, load_pixels,
-                          normalised, stages, tensor_dls, unfold_batchnorm)
+from imgcls.speed import (
+    Autocast,
+    FrozenNorm,
+    Resume,
+    TensorLoader,
+    Tensors,
+    adamw,
+    augment,
+    cached_views,
+    cut,
+    empty,
+    freeze_depthwise,
+    keep_memory,
+    load_pixels,
+    normalised,
+    stages,
+    tensor_dls,
+    unfold_batchnorm,
+)
 from imgcls.synth import draw
 from imgcls.train import diary
 
@@ -118,7 +136,8 @@ def test_pixels_are_those_of_the_decoded_photo(tmp_path):
 def test_a_photo_that_vanished_is_named(tmp_path, content):
     draw('fox', 1, side=32).save(tmp_path/'good.png')
     if content is not None: (tmp_path/'lost.png').write_bytes(content)
-    with pytest.raises(UserError, match='lost.png could be read when the table was made.*make the table anew') as e: load_pixels([str(tmp_path/f) for f in ('good.png', 'lost.png')], 32)
+    paths = [str(tmp_path/f) for f in ('good.png', 'lost.png')]
+    with pytest.raises(UserError, match='lost.png could be read when the table was made.*make the table anew') as e: load_pixels(paths, 32)
     assert '\n' not in str(e.value)
 
 
@@ -184,10 +203,11 @@ def test_one_of_several_views_is_drawn():
 
 # ---- batch norm
 
-def test_frozen_norms_stay(photos):
+@pytest.mark.parametrize('opt', [adamw, Adam], ids=['adamw', 'fastai'])
+def test_frozen_norms_stay(photos, opt):
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2))
     t = Tensors(photos[0], photos[1], normalised((.5,)*3, (.5,)*3))
-    learn = Learner(tensor_dls(t, t, ['a', 'b'], 16), net, nn.CrossEntropyLoss(), opt_func=adamw)
+    learn = Learner(tensor_dls(t, t, ['a', 'b'], 16), net, nn.CrossEntropyLoss(), opt_func=opt)
     quiet(learn, 1)  # momentum and gradients from a training before
     before = copy.deepcopy(net.state_dict())
     quiet(learn, 2, cbs=[FrozenNorm()])
@@ -324,6 +344,16 @@ def test_autocast_leaves_nothing_behind(photos):
     assert 'forward' not in learn.model.__dict__, 'twice'
 
 
+def test_numbers_are_chosen_by_a_rule(monkeypatch):
+    cpu, dense = torch.device('cpu'), nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2))
+    depthwise = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
+    monkeypatch.setattr(speed, 'precision', lambda device: torch.bfloat16)
+    assert speed.training_precision(dense, cpu) == (torch.bfloat16, 'bf16')
+    assert speed.training_precision(depthwise, cpu)[0] == torch.float32
+    monkeypatch.setattr(speed, 'precision', lambda device: torch.float32)
+    assert speed.training_precision(dense, cpu) == (torch.float32, 'fp32 (this processor has no fast 16-bit numbers)')
+
+
 # ---- going on
 
 class Interrupt(Callback):
@@ -338,6 +368,13 @@ class Interrupt(Callback):
         if self.training and self.at == self.before: raise KeyboardInterrupt
 
 
+class Count(Callback):
+    "How many batches were learned from."
+    batches = 0
+
+    def after_batch(self): self.batches += self.training
+
+
 WAYS = ['adamw', 'adam', 'sgd', 'fine_tune']
 
 
@@ -348,17 +385,17 @@ def trained(photos, way, file=None, before=None, extra=True, seed=0):
     prepare = normalised((.5,)*3, (.5,)*3, augment)
     net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(.2)), nn.Linear(16, 2))
     dls = tensor_dls(Tensors(x[:32], y[:32], prepare), Tensors(x[32:], y[32:], normalised((.5,)*3, (.5,)*3)), ['a', 'b'], 8)
-    from fastai.optimizer import SGD, Adam
     opt = dict(adamw=adamw, adam=Adam, sgd=lambda p, **kw: SGD(p, **{**kw, 'mom': .9}), fine_tune=Adam)[way]
     learn = Learner(dls, net, nn.CrossEntropyLoss(), opt_func=opt, splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]] if way == 'fine_tune' else [*m.parameters()])
-    book = diary(16, '')
-    cbs = [Resume(file, seed, dict(diary=book) if extra else {}), book, *([Interrupt(before)] if before else [])]
+    book, count = diary(16, ''), Count()
+    cbs = [Resume(file, seed, dict(diary=book) if extra else {}), book, count, *([Interrupt(before)] if before else [])]
     with learn.no_bar(), learn.no_logging():
         try:
             if way == 'fine_tune': learn.fine_tune(3, base_lr=.02, cbs=cbs)
             else: learn.fit_one_cycle(4, .02, cbs=cbs)
             assert not before, 'nothing was interrupted'
         except KeyboardInterrupt: assert before
+    book.batches = count.batches
     return net.state_dict(), book
 
 
@@ -382,7 +419,9 @@ def test_an_interrupted_training_ends_as_if_nothing_had_been(photos, unbroken, t
         trained(photos, way, file, before)
         assert file.exists() == (before > 1)
         torch.manual_seed(77)  # another process has drawn other numbers
-        alike(unbroken[way], trained(photos, way, file))
+        got = trained(photos, way, file)
+        alike(unbroken[way], got)
+        assert got[1].batches == 16-4*(before-1), 'what was learned is learned again'
     trained(photos, way, tmp_path/'twice.pt', 2)
     trained(photos, way, tmp_path/'twice.pt', 3)
     alike(unbroken[way], trained(photos, way, tmp_path/'twice.pt'))
@@ -393,7 +432,9 @@ def test_an_interrupted_training_ends_as_if_nothing_had_been(photos, unbroken, t
 def test_a_training_cut_short_after_its_last_epoch(photos, unbroken, tmp_path, way):
     "Killed while the model was being written: nothing is left to train, and all that was learned is there."
     trained(photos, way, tmp_path/'k.pt')
-    alike(unbroken[way], trained(photos, way, tmp_path/'k.pt'))
+    got = trained(photos, way, tmp_path/'k.pt')
+    alike(unbroken[way], got)
+    assert got[1].batches == 0
 
 
 def test_without_a_file_only_the_seed_counts(photos, unbroken):
@@ -426,8 +467,8 @@ def _write(kind, good, file, tmp_path):
     else: file.write_bytes(dict(half=data[:len(data)//2], start=data[:100], empty=b'', noise=bytes(range(256))*20)[kind])
 
 
-@pytest.mark.parametrize('kind', ['half', 'start', 'empty', 'noise', 'evil pickle', 'evil torch', 'a tensor', 'weights alone', 'other seed', 'no epoch', 'no seed', 'no model', 'no opt',
-                                  'no extra', 'no diary', 'epoch', 'other names', 'other shapes', 'other optimizer'])
+@pytest.mark.parametrize('kind', ['half', 'start', 'empty', 'noise', 'evil pickle', 'evil torch', 'a tensor', 'weights alone', 'other seed', 'no epoch', 'no seed', 'no model',
+                                  'no opt', 'no extra', 'no diary', 'epoch', 'other names', 'other shapes', 'other optimizer'])
 @pytest.mark.filterwarnings('ignore')
 def test_a_file_that_is_no_checkpoint_means_a_fresh_start(photos, unbroken, tmp_path, kind):
     trained(photos, 'adamw', tmp_path/'good.pt', 3)

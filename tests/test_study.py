@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors import safe_open
 
 from imgcls import study as study_room
@@ -64,6 +65,9 @@ import matplotlib.pyplot, numpy, pandas, torch, torchvision, imgcls.finetune, im
 from imgcls.cli import main
 from imgcls.features import Features
 Features.batch, Features.shard = 16, 64  # so that a kill falls between two shards of few photos
+def written(job, since):
+    try: return any(p.stat().st_mtime > since for p in pathlib.Path(job['root']).glob(job['until']))
+    except OSError: return False  # moved just now
 def start(job):
     pid = os.fork()
     if pid: return pid
@@ -79,7 +83,7 @@ for line in sys.stdin:
     pids = [start(j) for j in jobs]
     for pid, j in zip(pids, jobs):
         if j['until']:
-            while not any(pathlib.Path(j['root']).glob(j['until'])) and time.time()-began < 60: time.sleep(.001)
+            while not written(j, began) and time.time()-began < 30: time.sleep(.001)
         if j['after'] is not None:
             time.sleep(j['after'])
             os.kill(pid, j['signal'])
@@ -96,9 +100,9 @@ class Processes:
 
     frozen = '--recipe frozen --arch resnet18 --weights random --res 64 --sizes 10,50,all --seeds 3 --epochs 6'
 
-    def __call__(self, *names, after=None, signal=9, options=frozen, until=''):
-        "One process for each name of a study, all at the same time; returns exit codes (-9: killed), seconds and what they said. `until` names a file to wait for before the signal."
-        jobs = [dict(args=['study', str(self.root/'photos'), *options.split(), '--out', str(self.root/name), '--json'], cache=str(self.root/f'cache of {name}'),
+    def __call__(self, *names, after=None, signal=9, options=frozen, until='', photos='photos'):
+        "One process for each name of a study, all at the same time; returns exit codes (-9: killed), seconds and what they said; the signal waits for a file."
+        jobs = [dict(args=['study', str(self.root/photos), *options.split(), '--out', str(self.root/name), '--json'], cache=str(self.root/f'cache of {name}'),
                      log=str(self.root/f'{i}.log'), after=after, signal=signal, root=str(self.root/name), until=until) for i, name in enumerate(names)]
         self.server.stdin.write(json.dumps(jobs) + '\n')
         self.server.stdin.flush()
@@ -116,6 +120,7 @@ def processes(tmp_path_factory):
     made = threading.Thread(target=synth_folder, args=(root/'photos',), kwargs=dict(per_class=160, side=64))
     made.start()
     p = Processes(root)
+    synth_folder(root/'few', per_class=30, side=64)
     made.join()
     yield p
     os.killpg(p.server.pid, signal.SIGKILL)  # with what may still run
@@ -147,14 +152,14 @@ def whole(root):
 def test_killed_at_any_moment(processes, undisturbed):
     expected, seconds = undisturbed
     root, kills = processes.root/'killed', 0
-    for i in range(1, 10):
+    for i in range(1, 10, 2):
         codes, _, said = processes('killed', after=seconds*i/12)
         assert codes[0] in (0, -9), said
         kills += codes[0] == -9
         whole(root)
         for shard in processes.root.glob('cache of killed/features/*/[!.]*.safetensors'):
             with safe_open(shard, 'np') as f: assert len(f.get_tensor('features')) >= 1
-    assert kills >= 4, 'too quick to be killed: take more photos'
+    assert kills >= 3, 'too quick to be killed: take more photos'
     codes, _, said = processes('killed')
     assert codes == [0] and 'Traceback' not in said[0] and 'damaged' not in said[0], said
     same(Study(root), expected)
@@ -219,8 +224,8 @@ def test_two_processes_on_one_study(processes, undisturbed):
 
 # ---- a run that trains the body, cut short
 
-TRAINED = {'scratch': '--recipe scratch:epochs=6 --sizes 20', 'fine_tune': '--recipe fine_tune:epochs=4 --arch efficientnet_lite0 --res 64 --sizes 10',
-           'fastai': '--recipe fastai:epochs=4:bs=16 --arch cifar_net --res 32 --sizes 20'}
+TRAINED = {'scratch': '--recipe scratch:epochs=8 --sizes 20', 'fine_tune': '--recipe fine_tune:epochs=6:calibrate=.2 --arch efficientnet_lite0 --res 64 --sizes 20',
+           'fastai': '--recipe fastai:epochs=5:bs=16 --arch cifar_net --res 32 --sizes 20'}
 
 
 def kept(root):
@@ -229,34 +234,34 @@ def kept(root):
     with safe_open(run/'model.safetensors', 'np') as f: state = {k: f.get_tensor(k) for k in f.keys()}
     with safe_open(run/'preds.safetensors', 'np') as f: preds = {k: f.get_tensor(k) for k in f.keys()}
     about = json.loads((run/'run.json').read_text())
-    return run.name, pd.read_csv(run/'epochs.csv').drop(columns='seconds'), state, preds, {k: about[k] for k in ('accuracy', 'temperature', 'calibration_error', 'notes', 'settings')}
+    about = {k: about[k] for k in ('accuracy', 'temperature', 'calibration_error', 'notes', 'settings')}
+    return run.name, pd.read_csv(run/'epochs.csv').drop(columns='seconds'), state, preds, about
 
 
 @pytest.mark.parametrize('recipe', TRAINED)
 def test_a_training_cut_short_goes_on(processes, recipe):
-    how = dict(options=TRAINED[recipe])
+    how = dict(options=TRAINED[recipe], photos='few')
     codes, _, said = processes(f'{recipe} whole', **how)
     assert codes == [0], said
     expected = kept(processes.root/f'{recipe} whole')
-    for name, number, code in (('killed', 9, -9), ('interrupted', int(signal.SIGINT), 130)):
-        root = processes.root/f'{recipe} {name}'
-        for after in (0, .15):
-            codes, _, said = processes(root.name, after=after, signal=number, until='runs/.[!.]*.pt', **how)
-            if codes == [0] and after: break  # it was done before
-            assert codes == [code] and not [*(root/'runs').glob('[!.]*')], said
-            assert len([*(root/'runs').glob('.[!.]*.pt')]) == 1, 'the epochs so far are lost'
-            assert 'Traceback' not in said[0], said
-            if code == 130: assert said[0].splitlines()[-1] == 'imgcls: interrupted; what is finished stays, and the same command goes on from there'
-        codes, _, said = processes(root.name, **how)
-        assert codes == [0] and 'Traceback' not in said[0], said
-        got = kept(root)
-        assert got[0] == expected[0] and got[4] == expected[4]
-        pd.testing.assert_frame_equal(got[1], expected[1], check_exact=True)
-        for a, b in zip(got[2:4], expected[2:4]):
-            assert [*a] == [*b]
-            for k in a: np.testing.assert_array_equal(a[k], b[k], k)
-        assert not [*(root/'runs').glob('.[!.]*.pt')], 'the epochs so far are kept for nothing'
-        assert pd.read_csv(next((root/'runs').glob('[!.]*'))/'epochs.csv').seconds.is_monotonic_increasing
+    root = processes.root/f'{recipe} cut short'
+    for number, code in ((9, -9), (int(signal.SIGINT), 130)):  # each when at least one more epoch is done
+        codes, _, said = processes(root.name, after=0, signal=number, until='runs/.[!.]*.pt', **how)
+        assert codes == [code] and not [*(root/'runs').glob('[!.]*')] and 'Traceback' not in said[0], said
+        file, = (root/'runs').glob('.[!.]*.pt')
+        rows = torch.load(file, weights_only=True)['extra']['diary']['rows']
+    assert said[0].splitlines()[-1] == 'imgcls: interrupted; what is finished stays, and the same command goes on from there'
+    codes, _, said = processes(root.name, **how)
+    assert codes == [0] and 'Traceback' not in said[0], said
+    got = kept(root)
+    assert got[0] == expected[0] and got[4] == expected[4]
+    pd.testing.assert_frame_equal(got[1], expected[1], check_exact=True)
+    for a, b in zip(got[2:4], expected[2:4]):
+        assert [*a] == [*b]
+        for k in a: np.testing.assert_array_equal(a[k], b[k], k)
+    assert not [*(root/'runs').glob('.[!.]*.pt')], 'the epochs so far are kept for nothing'
+    seconds = pd.read_csv(root/'runs'/got[0]/'epochs.csv').seconds
+    assert seconds.is_monotonic_increasing and len(rows) >= 2 and seconds[:len(rows)].tolist() == pytest.approx([r['seconds'] for r in rows]), 'what was learned is learned again'
 
 
 def test_a_damaged_file_of_epochs_means_a_fresh_start(scenes, tmp_path):
@@ -276,7 +281,7 @@ def test_what_run_json_says_of_a_training(scenes, tmp_path):
     for r in recipes:
         run = st.runs.run[st.runs.recipe == r].iloc[0]
         about = json.loads((st.path/'runs'/run/'run.json').read_text())
-        for k, v in asdict(find_recipe(r)[1]).items(): assert about['settings'][k] == v, (r, k)
+        for k, v in asdict(find_recipe(r)[1]).items(): assert about['settings'][k] == v or k == 'weights', (r, k)  # which weights is told by their hash
         assert about['settings'].keys() >= {'balance', 'short', 'method', 'weights', 'precision'} and about['notes'] == []
         p = st.probs(run)[-1].astype(np.float32)
         assert about['calibration_error'] == pytest.approx(calibration_error(p, st.targets), abs=1e-5)
@@ -299,7 +304,7 @@ def test_weights_of_another_architecture(scenes, tmp_path, capsys):
     code = main(['study', str(scenes), '--arch', 'resnet18', '--weights', str(tmp_path/'w.safetensors'), '--out', str(tmp_path/'st')])
     said = capsys.readouterr()
     assert code == 2 and not said.out and said.err.count('\n') == 1 and not (tmp_path/'st').exists()
-    assert re.search(r"w.safetensors doesn't fit: \d+ of \d+ tensors differ, such as conv1.weight .missing; the file has features.0.0.weight, ", said.err), said.err
+    assert re.search(r"w.safetensors doesn't fit: \d+ of \d+ tensors differ, such as conv1.weight .missing; the file has features.*, …\)$", said.err.strip()), said.err
 
 
 # ---- nothing twice, and the same again
@@ -475,11 +480,15 @@ def test_loss_that_is_no_number(scenes, tmp_path):
 
 def test_a_training_whose_loss_is_no_number(scenes, tmp_path, capsys):
     "The last good epoch is a result; no good epoch at all is none."
-    def run(recipe, arch): return main(['study', str(scenes), '--recipe', recipe, '--arch', arch, '--res', '32', '--sizes', '5', '--out', str(tmp_path/'st'), '--json']), capsys.readouterr()
+    def run(recipe, arch):
+        code = main(['study', str(scenes), '--recipe', recipe, '--arch', arch, '--res', '32', '--sizes', '5', '--out', str(tmp_path/'st'), '--json'])
+        return code, capsys.readouterr()
+
     code, said = run('fine_tune:lr=1e12:epochs=2', 'efficientnet_lite0')
     assert code == 0 and 'Traceback' not in said.err
     line, = (s for s in said.err.splitlines() if 'NaN' in s)
-    assert re.match('fine_tune:lr=1e12:epochs=2, 5 photos a class, seed 0: the loss is no number any more .NaN. at step .* epoch 1, the last good one, is kept: lower the learning rate', line)
+    assert line.startswith('fine_tune:lr=1e12:epochs=2, 5 photos a class, seed 0: the loss is no number any more (NaN) at step ')
+    assert 'epoch 1, the last good one, is kept: lower the learning rate' in line
     st = Study(tmp_path/'st')
     assert list(st.epochs.phase) == ['head'] and len(json.loads((st.path/'runs'/st.runs.run[0]/'run.json').read_text())['notes']) == 1 and st.probs(st.runs.run[0]).shape[0] == 1
     code, said = run('fastai:lr=1e30:epochs=2', 'cifar_net')
