@@ -136,7 +136,7 @@ def _scores(model, x, prepare=None, bs=128):
         out.append(model(a.contiguous(memory_format=torch.channels_last)).float().cpu())
     return torch.cat(out)
 
-
+# %% ../nbs/06a_finetune.ipynb #52877b08
 def _data(c, recipe, body, lower, photos, labels, seed, begin):
     "What the upper part is trained on, scored on and calibrated on, and what makes it ready; `begin` is called as soon as the photos themselves can be seen."
     (x, x_aside, x_test), (y, _, y_test), w = photos, labels, body.weights
@@ -149,7 +149,7 @@ def _data(c, recipe, body, lower, photos, labels, seed, begin):
     A = cached_views(lower, x, body, c.views, seed, **kept, between=lambda plain: begin(plain, A_test))
     return Tensors(A, y, views=True), Tensors(A_test, y_test), A_aside, None
 
-
+# %% ../nbs/06a_finetune.ipynb #4dac8e4e
 def _learn(c, recipe, model, dls, weights, book, keep, seed, dtype, cbs):
     "Head and upper part, together."
     weigh = None if weights is None else torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device)
@@ -163,7 +163,7 @@ def _learn(c, recipe, model, dls, weights, book, keep, seed, dtype, cbs):
     if book.notes: model.load_state_dict(book.good)
     return done
 
-
+# %% ../nbs/06a_finetune.ipynb #749315b5
 def fit_tuned(
     rows: pd.DataFrame,  # training photos, from `take`
     test: pd.DataFrame,  # test photos, for scoring alone

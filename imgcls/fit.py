@@ -32,7 +32,7 @@ def _shadow(X, y, n_classes, recipe, seed, weights, folds=5, most=2000):
     fit = fit_head(X[~aside], y[~aside], X[aside], y[aside], n_classes, recipe, seed, weights)
     return fit_temperature(fit.probs[-1].astype(np.float32), y[aside])
 
-
+# %% ../nbs/06b_fit.ipynb #f2736a73
 def fit_frozen(
     table: pd.DataFrame,  # what `photo_table` returned
     rows: pd.DataFrame,  # the training photos among them, from `take`
@@ -126,7 +126,7 @@ def table_of(
     if bad: raise UserError(f"{plural(len(bad), 'photo')} of these DataLoaders can't be read, such as {bad[0]['path']} ({bad[0]['reason']}); leave them out")
     return table.assign(order=range(len(table)))
 
-
+# %% ../nbs/06b_fit.ipynb #4425217c
 def train(
     photos,  # a table, from `photo_table`, or fastai `DataLoaders`
     recipe: str | object = 'fine_tune',  # a name in `RECIPES`, or a recipe
@@ -151,7 +151,7 @@ def train(
     learn.fit_ = fit
     return learn
 
-
+# %% ../nbs/06b_fit.ipynb #6427b900
 def body_for(
     recipe: object,  # may ask for an architecture or weights of its own
     body: Body | str = 'auto',  # what was asked for; a recipe's own architecture takes the place of 'auto'

@@ -122,14 +122,14 @@ class Tensors:
         x = self.prepare(x, seed) if self.prepare else x.float()
         return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), self.y[ix]
 
-
+# %% ../nbs/05a_speed.ipynb #3f061124
 class TensorLoader(DataLoader):
     "A fastai `DataLoader` that takes whole batches out of `Tensors`."
     def create_item(self, s): return s
 
     def create_batch(self, b): return self.dataset.batch(b, self.rng.randrange(2**31))
 
-
+# %% ../nbs/05a_speed.ipynb #5f23ded3
 def normalised(
     mean: tuple,  # of red, green and blue in 0…1
     std: tuple,  # likewise
@@ -280,7 +280,7 @@ def _work(module, x):
     for h in hooks: h.remove()
     return work
 
-
+# %% ../nbs/05a_speed.ipynb #ac0f4563
 @torch.no_grad()
 def stages(
     module: nn.Module,  # a body in eval mode
@@ -329,7 +329,7 @@ def _through(module, x, prepare, out, seed=0, bs=64, label=''):
         for _ in progress(pool.map(one, starts), total=len(starts), label=label): pass
     torch.set_num_threads(threads)
 
-
+# %% ../nbs/05a_speed.ipynb #7b6c4fa9
 def cached_views(
     lower: nn.Module,  # the part below the cut
     x: torch.Tensor,  # n × 3 × side × side, 8-bit
@@ -364,7 +364,7 @@ def _plain(x):
     if isinstance(x, (list, tuple)) or type(x).__name__ == 'L': return [_plain(v) for v in x]
     return x.item() if isinstance(x, np.generic) else x
 
-
+# %% ../nbs/05a_speed.ipynb #aafabeeb
 class Resume(Callback):
     "A fastai callback that keeps what was reached after each epoch, and goes on from there. One file serves one training, of one or more calls of `fit`."
     order = 65  # after the recorder, before what skips epochs

@@ -37,7 +37,7 @@ class Frozen:
     warmup: float = .25  # share of the steps in which the rate rises; then it falls along a cosine
     augment: bool = False  # learn from seven more views of each photo too?
 
-
+# %% ../nbs/06_train.ipynb #5820f364
 @dataclass(frozen=True)
 class FineTune:
     "imgcls's own: the head first, then head and upper body together, on activations that were computed once (Kumar et al. 2022)."
@@ -52,7 +52,7 @@ class FineTune:
     views: int | None = None  # cached views of each photo; None: as many as epochs, as long as memory allows
     calibrate: float = .05  # share of the training photos that is held out to calibrate the probabilities
 
-
+# %% ../nbs/06_train.ipynb #23e6d293
 @dataclass(frozen=True)
 class Fastai:
     "fastai's `vision_learner` and `fine_tune(epochs)` with fastai's defaults: one epoch with the body frozen, then `epochs` with all of it."
@@ -77,7 +77,7 @@ class Fastai:
         learn.freeze()
         learn.fit_one_cycle(self.epochs, slice(self.lr), cbs=cbs)
 
-
+# %% ../nbs/06_train.ipynb #64dd12cb
 @dataclass(frozen=True)
 class SgdStep:
     "PyTorch's transfer-learning tutorial: all weights, SGD with momentum, a rate that falls in steps."
@@ -113,13 +113,13 @@ class SgdStep:
         rate = lambda pct: self.lr*self.gamma**int(pct*self.epochs/self.step+1e-9)  # noqa: E731
         learn.fit(self.epochs, self.lr, wd=0., cbs=[ParamScheduler(dict(lr=rate)), *cbs])
 
-
+# %% ../nbs/06_train.ipynb #f8d97f4e
 RECIPES = dict(
     frozen=Frozen(), fine_tune=FineTune(), fastai=Fastai(), sgd_step=SgdStep(),
     scratch=SgdStep(step=25, augment=False, arch='cifar_net', res=32, weights='random'),  # the 6-layer net of PyTorch's CIFAR-10 tutorial
     few_shot=Frozen())  # under 20 photos in all: neither more epochs, nor other views, nor fine-tuning was better on five pairs of 8 photos a class
 
-
+# %% ../nbs/06_train.ipynb #86a9a1e8
 def _value(recipe, key, text):
     "The text of a recipe's field as what the field holds."
     kinds = {f.name: str(f.type) for f in fields(recipe)}
@@ -135,7 +135,7 @@ def _value(recipe, key, text):
     if kind != 'str' and not (math.isfinite(value) and value >= 0): raise UserError(f"field '{key}' of a recipe expects a number from 0 up, not '{text}'")
     return value
 
-
+# %% ../nbs/06_train.ipynb #b5daad70
 def find_recipe(
     recipe: str | object,  # a name in `RECIPES`, with changes if you like ('fastai:augment=off:epochs=2'), or a recipe
     epochs: int | None = None,  # instead of the recipe's own
@@ -215,7 +215,7 @@ def _one_thread():
     try: yield
     finally: torch.set_num_threads(n)
 
-
+# %% ../nbs/06_train.ipynb #d4363802
 @_one_thread()
 def fit_head(
     X: np.ndarray,  # photos × d, float16: features of the training photos
@@ -296,7 +296,7 @@ def _same_weights(theirs, ours):
     theirs.load_state_dict(dict(zip(mine, ours)))
     return True
 
-
+# %% ../nbs/06_train.ipynb #1aad2fd8
 def fastai_learner(
     dls,  # fastai `DataLoaders`
     body: Body,  # its architecture and weights
@@ -315,7 +315,7 @@ def _two_part_learner(dls, body, state=None):
     return Learner(dls, body_and_head(body, dls.c, state), loss_func=CrossEntropyLossFlat(), metrics=accuracy,
                    splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]])
 
-
+# %% ../nbs/06_train.ipynb #51ad35c3
 def body_and_head(
     body: Body,  # the body; it is copied
     n_classes: int,  # outputs of the head
@@ -391,7 +391,7 @@ def diary(
             for _ in self.rates: next(self.bar, None)
     return Diary()
 
-
+# %% ../nbs/06_train.ipynb #b2e016ce
 def close_diary(
     book,  # a `diary` after its training
 ) -> dict:  # the fields of a `Fit` but `state`
