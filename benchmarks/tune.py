@@ -200,18 +200,22 @@ def main():
     if args.one: return one(args.one[0], args.one[1], int(args.one[2]), args.one[3], args.shared)
     if wrong := set(args.sets) - set(SETS): sys.exit(f"no set is called {', '.join(wrong)}; there are {', '.join(SETS)}")
     import torch
+
+    from imgcls.features import precision
     data, shared, file = cache_dir('bench'), args.shared.resolve(), FILE.with_name('tune-cuda.json') if torch.cuda.is_available() else FILE
     for name in ('cifar10', 'clothing'):
         if not (data/name).is_dir(): zipfile.ZipFile(shared/'data'/f'{name}.zip').extractall(data)
     result = json.loads(file.read_text()) if file.exists() else dict(sets={})
-    result |= dict(machine=machine(), versions=versions())
-    say(f"{result['machine']}; {result['versions']}")
+    numbers = 'with bf16' if precision(torch.device('cpu')) == torch.bfloat16 else 'without fast 16-bit numbers'
+    here = f'{machine()} ({torch.cuda.get_device_name() if torch.cuda.is_available() else numbers})'
+    say(f"{here}; {versions()}")
     for name in args.sets or [s for s in SETS if torch.cuda.is_available() or not s.endswith('224')]:
         folder, classes, size, res, arch, weights, _ = SETS[name]
         say(f"{name}: {folder}, {size} photos a class, {res} px, {arch}, {weights or 'its own weights'}")
         old = result['sets'].get(name, {}).get('runs', {})
         runs = {**old, **measure(name, data, shared, args.only)}
-        result['sets'][name] = dict(of=dict(folder=folder, classes=classes, size=size, res=res, arch=arch, weights=weights), when=time.strftime('%Y-%m-%d %H:%M'), runs=runs)
+        result['sets'][name] = dict(of=dict(folder=folder, classes=classes, size=size, res=res, arch=arch, weights=weights),
+                                    when=time.strftime('%Y-%m-%d %H:%M'), machine=here, versions=versions(), runs=runs)
         if {'fastai', 'fine_tune'} <= set(runs):
             c = result['sets'][name]['compared'] = compare(runs)
             say(f"  fastai {c['fastai']:.1%} after {c['fastai_seconds']:.0f} s; "

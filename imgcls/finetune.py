@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import fastai.callback.progress
-import fastai.callback.schedule  # noqa: F401 (they give a `Learner` its no_bar and fit_one_cycle)
+import fastai.callback.schedule  # noqa: F401 (it gives a `Learner` its fit_one_cycle)
 import numpy as np
 import pandas as pd
 import torch
+from fastai.callback.core import TrainEvalCallback
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import set_seed
@@ -153,10 +153,11 @@ def _data(c, recipe, body, lower, photos, labels, seed, begin):
 def _learn(c, recipe, model, dls, weights, book, keep, seed, dtype, cbs):
     "Head and upper part, together."
     weigh = None if weights is None else torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device)
-    cbs = [ChannelsLast(), *([Autocast(dtype)] if dtype != torch.float32 else []), *([FrozenNorm()] if c.pretrained else []), *cbs]
-    learn = Learner(dls, model, CrossEntropyLossFlat(weight=weigh, label_smoothing=recipe.smoothing), opt_func=adamw, cbs=cbs)
+    cbs = [TrainEvalCallback(), ChannelsLast(), *([Autocast(dtype)] if dtype != torch.float32 else []), *([FrozenNorm()] if c.pretrained else []), *cbs]
+    # without fastai's recorder and bar: `book` writes down what is needed, and their events are felt when a step takes 20 ms
+    learn = Learner(dls, model, CrossEntropyLossFlat(weight=weigh, label_smoothing=recipe.smoothing), opt_func=adamw, cbs=cbs, default_cbs=False)
     if c.pretrained: book.good = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}  # the head alone is worth keeping
-    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
+    with learn.no_logging(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         learn.fit_one_cycle(c.epochs, c.lr, pct_start=recipe.warmup, wd=recipe.wd, moms=(.9, .9, .9), cbs=[Resume(keep, seed, dict(diary=book)), book])
     done = close_diary(book)
