@@ -20,7 +20,7 @@ alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache OMP_NUM_THREADS=1 $(1); failed
 
 SHARED ?= ../shared
 
-.PHONY: study test check nbtest pytest test-latest bench docs readme prepare lab setup help clean
+.PHONY: study test check nbtest pytest test-latest bench live-gather docs readme prepare lab setup help clean
 
 study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
 	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
@@ -51,6 +51,11 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
 	$(BIN)/python benchmarks/pieces.py --shared $(SHARED)
 	$(BIN)/python benchmarks/tune.py --shared $(SHARED)
+	$(BIN)/python benchmarks/clean.py --shared $(SHARED)
+	$(BIN)/python benchmarks/explorer.py
+
+live-gather: $(READY)  ## ask the real services for a few photos each (needs the internet)
+	$(BIN)/python -m pytest -m network tests/test_providers.py tests/test_gather.py
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 	$(BIN)/python tools/docs.py

@@ -38,5 +38,6 @@ setup(
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': [f'{cfg["lib_path"]}={cfg["lib_path"]}._modidx:d'],
     },
+    package_data={cfg['lib_path']: ['static/*']},
     zip_safe=False,
 )

@@ -6,12 +6,17 @@
 __all__ = ['UserError', 'available_sizes', 'class_weights', 'duplicates', 'load_table', 'photo_table', 'save_table', 'skipped',
            'take', 'Features', 'features', 'Body', 'create_body', 'find_weights', 'Study', 'study', 'CLASSES', 'draw',
            'synth_folder', 'accuracy_table', 'final_table', 'plot_epochs', 'plot_learning_curve', 'plot_loss',
-           'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen',
-           'SgdStep', 'train', 'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model',
-           'load_model']
+           'plot_rates', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'SgdStep', 'train',
+           'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model', 'load_model', 'confusion',
+           'plot_confusion', 'compare', 'explore', 'save_explorer', 'save_whole_report', 'find_issues',
+           'what_it_bought', 'Journal', 'apply', 'merge', 'restore', 'clean', 'save_cleaner', 'gather', 'contact_sheet',
+           'credits']
 
 # %% ../nbs/14_all.ipynb #b91d596b
 from .calibration import calibrate, calibration_error, fit_temperature, plot_reliability
+from .clean import find_issues, what_it_bought
+from .cleaner import clean, save_cleaner
+from .confusion import compare, confusion, plot_confusion
 from .core import UserError
 from imgcls.data import (
     available_sizes,
@@ -23,9 +28,12 @@ from imgcls.data import (
     skipped,
     take,
 )
+from .explorer import explore, save_explorer, save_whole_report
 from .export import Model, load_model
 from .features import Features, features
 from .fit import train
+from .gather import contact_sheet, credits, gather
+from .journal import Journal, apply, merge, restore
 from .models import Body, create_body, find_weights
 from .study import Study, study
 from .synth import CLASSES, draw, synth_folder
@@ -36,7 +44,6 @@ from imgcls.tables import (
     plot_learning_curve,
     plot_loss,
     plot_rates,
-    save_report,
     steps,
     styled,
     wilson,
@@ -46,5 +53,6 @@ from .train import RECIPES, Fastai, FineTune, Frozen, SgdStep
 # %% ../nbs/14_all.ipynb #2a68cb1e
 _all_ = ['UserError', 'available_sizes', 'class_weights', 'duplicates', 'load_table', 'photo_table', 'save_table', 'skipped', 'take', 'Features', 'features',
          'Body', 'create_body', 'find_weights', 'Study', 'study', 'CLASSES', 'draw', 'synth_folder', 'accuracy_table', 'final_table', 'plot_epochs',
-         'plot_learning_curve', 'plot_loss', 'plot_rates', 'save_report', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'SgdStep', 'train',
-         'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model', 'load_model']
+         'plot_learning_curve', 'plot_loss', 'plot_rates', 'steps', 'styled', 'wilson', 'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'SgdStep', 'train',
+         'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Model', 'load_model', 'confusion', 'plot_confusion', 'compare',
+         'explore', 'save_explorer', 'save_whole_report', 'find_issues', 'what_it_bought', 'Journal', 'apply', 'merge', 'restore', 'clean', 'save_cleaner', 'gather', 'contact_sheet', 'credits']

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from .check import near
 from .core import PhotoError, UserError, atomic, cache_dir, decode, plural, progress, reachable
 
 # %% ../nbs/02_data.ipynb #8e616d8e
@@ -200,6 +201,23 @@ def _all_there(labels, log):
         raise UserError(f"no class '{missing[0]}'; there are {', '.join(have[:10])}{f' and {len(have)-10} more' if len(have) > 10 else ''}")
 
 # %% ../nbs/02_data.ipynb #a17e3052
+def _credited(rows, folder, log):
+    "Fill in where each photo is from, where `gather` has left a list."
+    file = folder/'manifest.csv'
+    if not file.is_file(): return rows
+    try: t = _read_csv(file)
+    except UserError as e: log.notes.append(str(e)); return rows
+    if missing := [c for c in ('file', 'provider', 'licence', 'author', 'page', 'url') if c not in t]:
+        log.notes.append(f'{file.name} is not one of gather, because it has no column {missing[0]}; it was not read')
+        return rows
+    by = {r['file']: dict(source=r['provider'], licence=r['licence'], author=r['author'], url=r['page'] or r['url']) for r in t.to_dict('records')}
+    files = [os.path.relpath(r['path'], folder).replace(os.sep, '/') for r in rows]
+    moved = {f.split('/')[-1]: by[f] for f in by.keys() - {*files}}  # the names of gather are different in all classes, except for copies, which it doesn't keep
+    out = [r | (by.get(f) or moved.get(f.split('/')[-1], {})) for r, f in zip(rows, files)]
+    if unknown := sum('source' not in r for r in out): log.notes.append(f"{plural(unknown, 'photo')} of {len(out):,} not in {file.name}: their authors and licences are unknown")
+    return out
+
+# %% ../nbs/02_data.ipynb #672692e2
 def list_photos(
     photos: str | Path | pd.DataFrame,  # a folder, a CSV file, the name of a dataset, or a table with the columns path and label
     classes: str | list[str] | None = None,  # only these classes; a list or 'fox,deer'
@@ -213,7 +231,7 @@ def list_photos(
     else:
         photos = Path(os.path.abspath(Path(photos).expanduser()))
         name = photos.name
-        if photos.is_dir(): rows = _folder_rows(photos, log)
+        if photos.is_dir(): rows = _credited(_folder_rows(photos, log), photos, log)
         else: rows = _list_rows(_read_csv(photos), photos.parent, photos.name, log)
     t = pd.DataFrame([{c: r.get(c, '') for c in ('path', 'label', 'split', 'sizes', *_EXTRA)} for r in rows], dtype=str)
     _all_there(set(t.label), log)
@@ -298,15 +316,6 @@ def check_photos(
     for j, c in enumerate(('sha256', 'width', 'height', 'dhash')): out[c] = [f[j] for f in facts if not isinstance(f, str)]
     return out, skipped
 
-# %% ../nbs/02_data.ipynb #ce8d534d
-def _propose(hashes, bits, most=10):
-    "Pairs of positions whose 64-bit fingerprints differ in at most `bits` bits; at most `most` later partners for each."
-    first, second = [], []
-    for i in range(len(hashes)-1):
-        near = np.flatnonzero(np.bitwise_count(hashes[i+1:] ^ hashes[i]) <= bits)[:most]
-        if len(near): first.append(np.full(len(near), i)); second.append(near+i+1)
-    return (np.concatenate(first), np.concatenate(second)) if first else (np.empty(0, int), np.empty(0, int))
-
 # %% ../nbs/02_data.ipynb #d94a6066
 _r = np.hypot(np.fft.fftfreq(32)[:, None]*32, np.fft.rfftfreq(32)[None]*32)
 _FINE = _r > 5  # waves that fit more than five times into the picture
@@ -345,7 +354,7 @@ def near_duplicates(
     one = dict(zip(table.sha256[first], table.path[first]))
     pairs = [dict(a=one[s], b=p, kind='same') for s, p in zip(table.sha256[~first], table.path[~first])]
     paths = table.path[first].to_numpy()
-    a, b = _propose(np.array([int(h, 16) for h in table.dhash[first]], np.uint64), bits)
+    a, b = near(np.array([int(h, 16) for h in table.dhash[first]], np.uint64), bits)
     thumb = lru_cache(4096)(_thumb)
     for lo in progress(range(0, len(a), 64), label='comparing'):
         both = [(p, q) for p, q in zip(paths[a[lo:lo+64]], paths[b[lo:lo+64]]) if thumb(p) and thumb(q)]

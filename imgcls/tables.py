@@ -15,15 +15,15 @@ import re
 import textwrap
 from functools import lru_cache, wraps
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
-from .core import UserError, atomic
+from .core import UserError, atomic, image
 from .data import duplicates, skipped
+from .providers import LICENCES
 from .study import Study
 
 # %% ../nbs/08_tables.ipynb #19bfa627
@@ -300,7 +300,7 @@ def _figure(rows=1, cols=1, height=3.5):
     "A figure 640 px wide at 100 dpi, and its panels: light frame, horizontal grid lines"
     from matplotlib.figure import Figure
     fig = Figure(figsize=(6.4,height), dpi=100, layout='constrained')
-    fig._repr_png_ = lambda: _image(fig)
+    fig._repr_png_ = lambda: image(fig)
     axs = fig.subplots(rows, cols, squeeze=False, sharey=True)
     for ax in axs.flat:
         ax.spines[['top','right']].set_visible(False)
@@ -309,12 +309,6 @@ def _figure(rows=1, cols=1, height=3.5):
         ax.tick_params(labelsize=9, color='#999')
         ax.set_axisbelow(True)
     return fig,axs
-
-def _image(fig, **kw):
-    "`fig` as PNG (or the format in `kw`), bytes"
-    buf = BytesIO()
-    fig.savefig(buf, **{'format':'png',**kw})
-    return buf.getvalue()
 
 def _name(*parts):
     "Text for a plot: no part of it is mathematics"
@@ -612,7 +606,7 @@ def _svg(fig, alt):
     "`fig` as SVG that can stand inside a page: text as text, no outside names, as wide as there is room"
     from matplotlib import rc_context
     with rc_context({'svg.fonttype':'none','svg.hashsalt':alt}):       # the salt keeps ids of several pictures apart, and fixed
-        s = _image(fig, format='svg', transparent=True, metadata=dict.fromkeys(['Date','Creator','Format','Type'])).decode()
+        s = image(fig, format='svg', transparent=True, metadata=dict.fromkeys(['Date','Creator','Format','Type'])).decode()
     s = re.sub(r'<metadata>.*?</metadata>|\s*xmlns(:\w+)?="[^"]*"', '', s[s.index('<svg'):], flags=re.S)
     return re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{escape(alt)}">', s, count=1)
 
@@ -634,7 +628,10 @@ def _photos(study):
     pairs = [dict(a=shown(r.a), b=shown(r.b), what='the same photo' if r.kind=='same' else 'nearly the same',
                   why=' and '.join(w for w,on in (('leak',r.split_a!=r.split_b),('conflict',r.label_a!=r.label_b)) if on))
              for r in twins.assign(n=-(leak|clash).astype(int)).sort_values('n', kind='stable').head(first).itertuples()]
-    return dict(counts=[(l,*map(int,row)) for l,row in zip(counts.index,counts.to_numpy())], train=int((t.split=='train').sum()),
+    known = t[t.source!='']
+    sources = [(p,LICENCES.get(l,(l or 'not given',))[0],len(g),g.author[g.author!=''].nunique()) for (p,l),g in known.groupby(['source','licence'])]
+    if sources and len(known)<len(t): sources.append(('not given','',len(t)-len(known),0))
+    return dict(sources=sources, counts=[(l,*map(int,row)) for l,row in zip(counts.index,counts.to_numpy())], train=int((t.split=='train').sum()),
                 test=int((t.split=='test').sum()), skipped=[(shown(p),why) for p,why in zip(skip.path[:first],skip.reason)],
                 n_skipped=len(skip), reasons=skip.reason.value_counts().to_dict() if len(skip)>first else {},
                 pairs=pairs, n_pairs=len(twins),
@@ -677,7 +674,7 @@ th,td{padding:.35rem .7rem;text-align:right;border-bottom:1px solid var(--line)}
 .steps{list-style:none;padding:0} .steps li{padding:.7rem 0;border-bottom:1px solid var(--line)}
 .tag{display:inline-block;min-width:4.2rem;text-align:center;font-size:.8rem;font-weight:600;border:1px solid;border-radius:99px;padding:0 .6rem;margin-right:.6rem}
 .better{color:var(--good)} .worse{color:var(--bad)} .unclear{color:var(--dim)}
-figure{margin:1.25rem 0 2rem} figure svg{display:block;width:100%;max-width:44rem;height:auto} figure svg text{font-family:system-ui,"DejaVu Sans",sans-serif!important}
+figure{margin:1.25rem 0 2rem} .broad{width:min(84rem,calc(100vw - 2.5rem));margin-left:50%;transform:translateX(-50%)} figure svg{display:block;width:100%;max-width:44rem;height:auto} figure svg text{font-family:system-ui,"DejaVu Sans",sans-serif!important}
 code{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.875em;overflow-wrap:anywhere}
 @media print{body{font-size:11pt} main{max-width:none;padding:0} figure,table,.steps li{break-inside:avoid} h2{break-after:avoid}
  *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
@@ -686,6 +683,7 @@ code{font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-s
 # %% ../nbs/08_tables.ipynb #14f1a02d
 _PAGE = '''<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {{ allowed }}">
 <title>{{ title }}</title><style>{{ css|safe }}</style></head><body><main>
 <header><h1>{{ title }}</h1><p class="sub">{{ sub }}</p></header>
 <p class="answer">{{ answer }}</p>
@@ -707,6 +705,7 @@ The best epoch was found with the test photos: it describes what happened and is
 The intervals are bootstrapped. p ({% if seeds > 1 %}from the bootstrap over test photos and seeds{% else %}McNemar's exact test{% endif %}) is the chance of seeing a difference as large as this one between equally good classifiers.</p>
 {% else %}<p>One size was run, so there is no step to compare. Run a smaller size as well to see what more photos buy.</p>{% endif %}</section>
 <section><h2>Pictures</h2>{% for svg, text in plots %}<figure>{{ svg|safe }}<figcaption>{{ text }}</figcaption></figure>{% endfor %}</section>
+{% if more %}<section class="broad"><h2>Which classes are taken for which?</h2><!--more--></section>{% endif %}
 {% endif %}'''
 
 # %% ../nbs/08_tables.ipynb #8a855257
@@ -716,6 +715,10 @@ _PAGE += '''
 <div class="wide"><table><thead><tr><th scope="col">class</th><th scope="col">for training</th><th scope="col">for testing</th></tr></thead>
 <tbody>{% for l, a, b in photos.counts %}<tr><th scope="row">{{ l }}</th><td>{{ '{:,}'.format(a) }}</td><td>{{ '{:,}'.format(b) }}</td></tr>{% endfor %}</tbody>
 <tfoot><tr><th scope="row">together</th><td>{{ '{:,}'.format(photos.train) }}</td><td>{{ '{:,}'.format(photos.test) }}</td></tr></tfoot></table></div>
+{% if photos.sources %}<h3>Where they are from</h3>
+<div class="wide left"><table><thead><tr><th scope="col">source</th><th scope="col">licence</th><th scope="col">photos</th><th scope="col">authors</th></tr></thead>
+<tbody>{% for s, l, n, a in photos.sources %}<tr><th scope="row">{{ s }}</th><td>{{ l }}</td><td class="num">{{ '{:,}'.format(n) }}</td><td class="num">{{ '{:,}'.format(a) if a }}</td></tr>{% endfor %}</tbody></table></div>
+<p class="dim">The authors and pages of the photos are in their manifest.csv; <code>imgcls credits</code> makes the list that licences ask for.</p>{% endif %}
 <h3>Left out: {{ '{:,}'.format(photos.n_skipped) }}</h3>
 {% if photos.reasons %}<p>{% for why, n in photos.reasons.items() %}{{ '{:,}'.format(n) }} × {{ why }}{{ '' if loop.last else '; ' }}{% endfor %}.
 The first {{ photos.skipped|length }}:</p>{% endif %}
@@ -741,6 +744,7 @@ _PLOTS = ((plot_learning_curve, 'Learning curve: final accuracy by photos a clas
 def save_report(
     study:Study,        # a study, finished or not
     path:str|Path=None, # where to; `report.html` in the study's folder if None
+    more:tuple[str,str]=('',''), # HTML to set into it, and the SHA-256 hash (base64) of the script it may run
 )->Path:                # the file
     "Writes the whole report as one HTML file that needs nothing else; raises `UserError` where it can't be written."
     from jinja2 import Environment
@@ -748,14 +752,14 @@ def save_report(
     path,t,n = Path(path or Path(study.path)/'report.html'),study.table,len(study.runs)
     final = _final_text(study)
     page = Environment(autoescape=True).from_string(_PAGE).render(
-        css=_CSS, title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study),
+        css=_CSS, more=bool(more[0]), allowed=f"'sha256-{more[1]}'" if more[0] else "'none'", title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study),
         photos=_photos(study), made=_made(study),
         sub=f'{_many(len(study.classes),"class","classes")}, {_many(len(t),"photo")}, {_many(n,"run")}. Made by imgcls.',
         accuracy=styled(study).set_uuid('accuracy').to_html() if n else '', final=final, seeds=study.runs.seed.nunique() if n else 0,
         steps=steps(study).to_dict('records'), n_test=len(study.targets) if n else 0, over='overfitting?' in final,
         calibrated=_CALIBRATED if 'off by' in final else '',
         plots=[(_svg(f(study), text), text) for f,text in _PLOTS] if n else [])
-    page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page)
+    page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page).replace('<!--more-->', more[0], 1)   # not in a script, whose hash would change
     try:
         with atomic(path) as tmp: Path(tmp).write_text(page, encoding='utf-8', errors='backslashreplace')   # names in the command need not be Unicode
     except OSError as e: raise UserError(f'the report could not be written to {path}: {e.strerror}; name another place') from e

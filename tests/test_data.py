@@ -576,7 +576,7 @@ def test_blank_photos_neither_explode_nor_match(tmp_path):
     start = time.perf_counter()
     assert len(near_duplicates(t)) < n
     assert time.perf_counter() - start < 20
-    assert len(data._propose(np.zeros(5000, np.uint64), 4)[0]) <= 50_000
+    assert len(data.near(np.zeros(5000, np.uint64), 4)[0]) <= 50_000
 
 
 def test_same_table_and_light_but_other_object():
@@ -592,7 +592,7 @@ def test_same_table_and_light_but_other_object():
 def test_proposals_are_all_there():
     h = np.random.default_rng(0).integers(0, 2**64, 3000, dtype=np.uint64)
     h[2500:] = h[:500] ^ (np.uint64(1) << np.arange(500, dtype=np.uint64) % 64) ^ np.uint64(6)
-    a, b = data._propose(h, 4)
+    a, b = data.near(h, 4)
     want = [(i, j) for i in range(600) for j in range(2400, 3000) if bin(int(h[i] ^ h[j])).count('1') <= 4]
     assert set(want) <= set(zip(a.tolist(), b.tolist())) and len(want) == 500
 
