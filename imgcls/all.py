@@ -14,7 +14,7 @@ __all__ = ['UserError', 'available_sizes', 'class_weights', 'duplicates', 'load_
 
 # %% ../nbs/14_all.ipynb #b91d596b
 from .calibration import calibrate, calibration_error, fit_temperature, plot_reliability
-from .clean import find_issues, what_it_bought
+from .clean import find_issues
 from .cleaner import clean, save_cleaner
 from .confusion import compare, confusion, plot_confusion
 from .core import UserError
@@ -46,6 +46,7 @@ from imgcls.tables import (
     plot_rates,
     steps,
     styled,
+    what_it_bought,
     wilson,
 )
 from .train import RECIPES, Fastai, FineTune, Frozen, SgdStep

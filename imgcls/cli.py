@@ -91,7 +91,6 @@ def _clean_options(p):
     add('--apply', nargs='+', metavar='JOURNAL', help='write cleaned.csv by the decisions in one or more journals; where two people differ, nothing is done and it is said')
     add('--move', action='store_true', help='with --apply: move the files of deleted photos to removed/ in the study')
     add('--restore', action='store_true', help='move them back')
-    add('--compare', metavar='STUDY', help='what cleaning bought: the study of the cleaned photos')
 
 
 def _parser():
@@ -209,8 +208,8 @@ def _apply(args, st):
     if args.json: return dict(cleaned=str(st.path/'cleaned.csv'), photos=len(table), notes=table.attrs['notes'], conflicts=torn.to_dict('records')), len(torn) > 0
     after = args.study.rstrip('/') + '-cleaned'
     lines = [*table.attrs['notes'], *([f"{plural(torn.sha256.nunique(), 'photo')} left as before, because the journals differ"] if len(torn) else []),
-             f"{st.path/'cleaned.csv'} is the corrected table; train on it, then see what it bought:", f"  imgcls study {st.path/'cleaned.csv'} --out {after}",
-             f'  imgcls clean {args.study} --compare {after}']
+             f"{st.path/'cleaned.csv'} is the corrected table; a study of it, with the options of the first, tells what cleaning bought:",
+             f"  imgcls study {st.path/'cleaned.csv'} --out {after}"]
     return '\n'.join(lines), len(torn) > 0
 
 
@@ -224,10 +223,6 @@ def _clean(args):
         from imgcls.journal import restore
         n = restore(st.path/'removed', say=_say)
         out = dict(restored=n) if args.json else f"{n:,} restored from {st.path/'removed'}"
-    elif args.compare:
-        from imgcls.clean import what_it_bought
-        t = what_it_bought(st, args.compare)
-        out = dict(text=t.attrs['text'], rows=t.to_dict('records')) if args.json else t.attrs['text']
     else: out = _candidates(args, st)
     _print(json.dumps(out) if args.json else out)
     return int(failed)

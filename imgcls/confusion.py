@@ -7,7 +7,7 @@ __all__ = ['Answers', 'answers', 'class_figures', 'confused_order', 'Confusion',
 
 # %% ../nbs/09_confusion.ipynb #50cd34f6
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -103,6 +103,11 @@ def _of_frame(t, title):
 
 
 def _of_file(path):
+    if path.parent.name == 'runs' and (path/'run.json').is_file():
+        a = _of_study(Study(path.parent.parent))
+        mine = a.runs[a.runs.run == path.name].reset_index(drop=True)
+        if not len(mine): raise UserError(f'{path} is damaged, or of an earlier state of the photos; start the same study again')
+        return replace(a, runs=mine)
     if path.is_dir(): return _of_study(Study(path))
     try: return _of_frame(pd.read_csv(path, dtype=dict(label=str)), path.name)
     except FileNotFoundError: raise UserError(f'there is no study and no CSV file {path}') from None
@@ -110,7 +115,7 @@ def _of_file(path):
 
 # %% ../nbs/09_confusion.ipynb #adf0d11f
 def answers(
-    source: object,  # a study or its folder; a fastai Learner or ClassificationInterpretation; a CSV file; a DataFrame; or targets
+    source: object,  # a study or its folder; the folder of a run; a fastai Learner or ClassificationInterpretation; a CSV file; a DataFrame; or targets
     probs: np.ndarray | None = None,  # photos × classes, where `source` are targets
     classes: list[str] | None = None,  # names, where `source` are targets; None: numbers
     paths: list | None = None,  # the photos' files, where `source` are targets

@@ -288,7 +288,7 @@ def plain_explorer(
 
 # %% ../nbs/09a_explorer.ipynb #2788f532
 def explore(
-    source: object,  # a study or its folder; a fastai Learner or ClassificationInterpretation; a CSV file; a DataFrame; or targets
+    source: object,  # a study or its folder; the folder of a run; a fastai Learner or ClassificationInterpretation; a CSV file; a DataFrame; or targets
     *args,  # where `source` are targets: probabilities, and if you like classes and paths; see `imgcls.confusion.answers`
     nearest: bool = False,  # compute features that are not in the cache, to show the training photos that look most alike?
     shell: str | None = None,  # 'anywidget' or 'ipywidgets'; None: the second on Kaggle, else the first

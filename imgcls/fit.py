@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .calibration import calibrate, fit_temperature
+from .calibration import calibrate, fit_temperature, hold_out
 from .core import UserError, plural
 from .data import check_photos, list_photos, take
 from .features import Features, auto_resolution, features, fold_batchnorm
@@ -23,12 +23,10 @@ from .models import Body, create_body, find_weights
 from .train import FineTune, Fit, Frozen, _two_part_learner, fastai_dls, find_recipe, fit_head, fit_learner
 
 # %% ../nbs/06b_fit.ipynb #46740123
-def _shadow(X, y, n_classes, recipe, seed, weights, folds=5, most=2000):
+def _shadow(rows, X, y, n_classes, recipe, seed, weights, most=2000):
     "The temperature of a head, found with another head that did not see a fifth of the photos."
-    aside = np.zeros(len(y), bool)
-    order = np.random.default_rng(seed).permutation(len(y))
-    aside[order[:min(most, len(y)//folds)]] = True
-    if len(np.unique(y[~aside])) < n_classes or not aside.any(): return 1.
+    aside = hold_out(rows, min(.2, most/len(rows)), seed)
+    if not aside.any(): return 1.
     fit = fit_head(X[~aside], y[~aside], X[aside], y[aside], n_classes, recipe, seed, weights)
     return fit_temperature(fit.probs[-1].astype(np.float32), y[aside])
 
@@ -48,7 +46,7 @@ def fit_frozen(
     at = table.index.get_indexer(rows.index)
     more = _more_views(rows, feats, seed) if recipe.augment else []
     fit = fit_head(np.concatenate([X[at], *more]), np.tile(y[at], 1+len(more)), X[is_test], y[is_test], len(classes), recipe, seed, weights)
-    temperature = 1. if fit.notes else _shadow(X[at], y[at], len(classes), recipe, seed, weights)
+    temperature = 1. if fit.notes else _shadow(rows, X[at], y[at], len(classes), recipe, seed, weights)
     return replace(fit, temperature=temperature, probs=calibrate(fit.probs, temperature))
 
 
@@ -96,7 +94,7 @@ def fit_recipe(
     test = table[table.split == 'test']
     how = dict(seed=seed, weights=weights, method=feats.method, label=label, keep=keep)
     if isinstance(recipe, FineTune):
-        from imgcls.finetune import fit_tuned, hold_out, most_photos
+        from imgcls.finetune import fit_tuned, most_photos
         recipe = replace(recipe, bs=min(recipe.bs, most_photos(int((~hold_out(rows, recipe.calibrate, seed)).sum()))))
         run = lambda r: fit_tuned(rows, test, feats.body, feats.res, r, device=feats.device, say=say, **how)  # noqa: E731
     else: run = lambda r: fit_learner(rows, test, feats.body, feats.res, r, **how)[::-1]  # noqa: E731

@@ -106,6 +106,7 @@ class _Book:
 # %% ../nbs/01c_gather.ipynb #32a29545
 _COPIES = {'same', 'near', 'two classes'}  # as `Seen` calls them
 _HIDDEN = '.gather'  # the folder of photos that are not in yet
+_ANSWERS = 'answers'  # in it: what providers answered, so that a search that goes on need not have it sent again
 
 
 def _key(label, provider, url, id):
@@ -164,7 +165,7 @@ class _Shelf:
     def _clear(self):
         "Throw hidden photos away."
         for p in self.parts.iterdir():
-            if p.name != 'lock': _drop(p)
+            if p.name not in ('lock', _ANSWERS): _drop(p)
 
     def _files(self):
         "All files in class folders, as 'fox/1.jpg'."
@@ -559,7 +560,7 @@ def gather(
     options = dict(min_side=min_side, max_side=None if original else side, drop=[drop] if isinstance(drop, str) else [*drop])
 
     async def main():
-        async with Fetcher(allow_hosts=allow_hosts, **_PATIENCE) as fetcher:
+        async with Fetcher(allow_hosts=allow_hosts, cache=Path(out).expanduser()/_HIDDEN/_ANSWERS, **_PATIENCE) as fetcher:
             with Checkers(workers or min(os.cpu_count() or 1, 8) + 1, **options) as checkers, _Shelf(out) as shelf, ThreadPoolExecutor(4) as disk:
                 g = _Gathering(shelf, providers, per_class, licences, checkers, fetcher, disk, distance, _AHEAD_LARGE if original else _AHEAD)
                 await _gather(g, terms, against, say)

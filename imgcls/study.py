@@ -101,6 +101,7 @@ class Study:
         except (ValueError, KeyError, TypeError): raise UserError(f"{self.path/'study.json'} is damaged; start the same study again, finished runs stay") from None
         try: self.table = load_table(self.path/'table.parquet')
         except UserError: raise UserError(f"{self.path/'table.parquet'} is missing or damaged; start the same study again, finished runs stay") from None
+        self.table.attrs['study'] = os.path.abspath(self.path)  # a table that is cleaned remembers where it is from
         self._load()
 
     def _load(self):
@@ -165,13 +166,20 @@ def _setup(photos, classes, test, body, res, method, recipes, sizes):
     return table, feats, frozen
 
 # %% ../nbs/07_study.ipynb #07a8fff4
-def _open(out, table, settings, say):
+def _before(photos):
+    "The study whose photos were cleaned to make these; None when they come from elsewhere."
+    if isinstance(photos, pd.DataFrame): return photos.attrs.get('study') if 'was' in photos else None
+    file = Path(photos).expanduser().absolute()
+    return str(file.parent) if file.name == 'cleaned.csv' and (file.parent/'study.json').is_file() else None
+
+
+def _open(out, table, settings, before, say):
     "Write what a study is made of, if it isn't there yet, and open it; runs that are done stay."
     new = table_id(table)
     if not (out/'study.json').exists() and out.is_dir() and any(p.name[0] != '.' for p in out.iterdir()):
         raise UserError(f'{out} holds other files and no study; give another folder with --out')
     command = ' '.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
-    about = dict(table=new, command=command, settings=settings, versions=versions(), machine=machine())
+    about = dict(table=new, command=command, settings=settings, before=before, versions=versions(), machine=machine())
     # first of all, so that a folder with the rest of it is known as a study whenever the power fails
     with atomic(out/'study.json') as part: part.write_text(json.dumps(about, indent=1, default=str), encoding='utf-8')
     save_table(table, out/'table.parquet')
@@ -285,7 +293,8 @@ def study(
     sizes = _sizes(table, sizes, short)
     out = Path(out or Path('studies')/(table.attrs.get('name') or 'photos'))
     st = _open(out, table, dict(photos=str(photos) if not isinstance(photos, pd.DataFrame) else 'a table', sizes=sizes, recipes=[dict(name=n, **asdict(r)) for n, r in recipes],
-                                archs=[c.arch for c in cards], seeds=seeds, res=feats.res, method=method, test=test, balance=balance, short=short), say)
+                                archs=[c.arch for c in cards], seeds=seeds, res=feats.res, method=method, test=test, balance=balance, short=short),
+               _before(photos), say)
     for note in [c.note for c in cards if c.note] + feats.notes + table.attrs.get('notes', []): say(note)
     if n := len(skipped(table)): say(f"{plural(n, 'file')} left out; {out/'skipped.csv'} tells why")
     planned, bodies = _bodies(cards, recipes, arch, weights, feats, res, method, table)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['accuracy_table', 'caption', 'styled', 'wilson', 'final_table', 'mcnemar', 'difference', 'holm', 'steps',
-           'plot_epochs', 'plot_learning_curve', 'plot_loss', 'plot_rates', 'answer', 'text_report', 'json_report',
-           'save_report']
+           'what_it_bought', 'cleaning', 'plot_epochs', 'plot_learning_curve', 'plot_loss', 'plot_rates', 'answer',
+           'text_report', 'json_report', 'save_report']
 
 # %% ../nbs/08_tables.ipynb #b6cd2cc7
 import json
@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from .core import UserError, atomic, image
+from .core import UserError, atomic, image, plural
 from .data import duplicates, skipped
 from .providers import LICENCES
 from .study import Study
@@ -89,10 +89,6 @@ def accuracy_table(
     return df
 
 # %% ../nbs/08_tables.ipynb #d10c24a4
-def _many(n, one, more=None):
-    "'1 photo', '2,000 photos'"
-    return f'{n:,} {one if n==1 else more or one+"s"}'
-
 @_once
 def caption(
     study:Study, # a study
@@ -102,7 +98,7 @@ def caption(
     if not len(r): return 'No run has finished yet.'
     each = {c: ', '.join(sorted({str(o) for o in r[c]})) for c in ('recipe','arch','res','weights') if c in r}
     seeds = r.seed.nunique()
-    return (f'Accuracy in percent on the same {_many(len(study.targets),"test photo")}'
+    return (f'Accuracy in percent on the same {plural(len(study.targets),"test photo")}'
             + (f', mean of {seeds} seeds' if seeds>1 else ', one seed') + f'; recipe {each["recipe"]}, {each["arch"]}'
             + (f', weights {each["weights"]}' if each.get('weights') else '') + (f', {each["res"]} px.' if 'res' in each else '.'))
 
@@ -256,7 +252,7 @@ def _p(p): return 'p < 0.001' if p<.001 else f'p = {p:.3f}' if p<.1 else f'p = {
 def _span(a, b):
     "'From 500 to 1,000 photos a class', also where a size has a name"
     num = [isinstance(s,(int,np.integer)) for s in (a,b)]
-    if all(num): return f'From {a:,} to {_many(b,"photo")} a class'
+    if all(num): return f'From {a:,} to {plural(b,"photo")} a class'
     return ' '.join(f'{w} {_size(s)} photos a class' if n else f'{w} all photos' if s=='all' else f'{w} {s}'
                     for w,s,n in zip(('From','to'),(a,b),num))
 
@@ -267,7 +263,7 @@ def _sentence(r, where=''):
     mean = f' (mean of {r["seeds"]} seeds)' if r['seeds']>1 else ''
     def count(k): return f'{k:,.0f}' if r['seeds']==1 else f'{k:,.1f}'
     s = (f'{where}{_span(r["size_from"],r["size_to"])}: {size} (95 % interval {100*r["low"]:+.1f} to {100*r["high"]:+.1f}). '
-         f'{count(r["mended"])} of {_many(r["n_test"],"test photo")} mended, {count(r["broken"])} broken{mean}. ')
+         f'{count(r["mended"])} of {plural(r["n_test"],"test photo")} mended, {count(r["broken"])} broken{mean}. ')
     ps = _p(r['p_holm'])+(f' after Holm\'s correction for {r["tests"]} steps' if r['tests']>1 else '')
     if r['p_holm']<.05: return s+f'Chance alone would rarely do this ({ps}).'
     if r['low']>0 or r['high']<0: return s+f'Borderline: it may be real, and it may still be chance ({ps}).'
@@ -292,6 +288,62 @@ def steps(
     df['verdict'] = ['unclear' if r['p_holm']>=.05 else 'better' if r['difference']>0 else 'worse' for r in df.to_dict('records')]
     df['sentence'] = [_sentence(r, ', '.join(str(r[c]) for c in levels[:-1])+': ' if levels[1:] else '') for r in df.to_dict('records')]
     return df
+
+# %% ../nbs/08_tables.ipynb #5fe8a11a
+def _last_runs(before, after):
+    "The runs of one recipe, architecture, size and seeds that both studies have, those with most photos."
+    key = ['arch', 'recipe', 'size', 'seed']
+    if not len(before.runs) or not len(after.runs): raise UserError('one of the studies has no finished run; finish it with the same command')
+    both = before.runs.astype(dict(size=str)).merge(after.runs.astype(dict(size=str)), on=key, suffixes=('', '_after'))
+    if not len(both): raise UserError('the two studies have no run in common; give the second the same --arch, --recipe and --sizes')
+    best = both.sort_values(['n_train', 'seed']).iloc[-1]
+    return both[(both[key[:3]] == best[key[:3]]).all(axis=1)].sort_values('seed')
+
+
+def what_it_bought(
+    before: Study | str | Path,  # a study of the photos as they were
+    after: Study | str | Path,  # the same of the cleaned table
+) -> pd.DataFrame:  # test photos (unchanged, corrected), photos, before and after (accuracy), difference, low, high, p; attrs['text'] says it in words
+    "Return how accuracy changed by cleaning, on the test photos that both have; raise `UserError` when the studies can't be compared."
+    before, after = (s if isinstance(s, Study) else Study(s) for s in (before, after))
+    runs = _last_runs(before, after)
+    tests = [s.table[s.table.split == 'test'].reset_index(drop=True) for s in (before, after)]
+    at = [{s: i for i, s in enumerate(t.sha256)} for t in tests]
+    shas = [s for s in tests[0].sha256 if s in at[1]]
+    if not shas: raise UserError('the two studies have no test photo in common; make the second from the cleaned table of the first')
+    i, j = np.array([at[0][s] for s in shas]), np.array([at[1][s] for s in shas])
+    old, new = tests[0].label.to_numpy()[i], tests[1].label.to_numpy()[j]
+    named = [np.array([np.array(st.classes)[np.asarray(st.probs(r)[-1]).argmax(1)][rows] for r in runs[col]]) for st, rows, col in ((before, i, 'run'), (after, j, 'run_after'))]
+    rows = []
+    for what, mine in (('label the same', old == new), ('label corrected', old != new)):
+        if not mine.any(): continue
+        x, y = (p[:, mine] == new[mine] for p in named)
+        rows.append({'test photos': what, 'photos': int(mine.sum()), 'before': x.mean(), 'after': y.mean(), **{k: v for k, v in difference(x, y).items() if k in ('difference', 'low', 'high', 'p')}})
+    out, first = pd.DataFrame(rows), rows[0]
+    r = runs.iloc[0]
+    text = [f"{r.arch}, {r.recipe}, {r['size']} photos a class, {plural(len(runs), 'seed')}: {first['before']:.1%} before and {first['after']:.1%} after cleaning "
+            f"on the {plural(first['photos'], 'test photo')} whose label is the same in both ({100*first['difference']:+.1f} points, 95 % interval {100*first['low']:+.1f} to {100*first['high']:+.1f})."]
+    if (old != new).any(): text.append(f"{plural(int((old != new).sum()), 'test label')} corrected: they are not part of this comparison, because who edits the test can always improve.")
+    if gone := len(tests[0])-len(shas): text.append(f"{plural(gone, 'test photo')} left out by cleaning.")
+    out.attrs['text'] = ' '.join(text)
+    return out
+
+
+def _settings(study):
+    "What study.json holds, {} if it is missing"
+    f = Path(study.path)/'study.json'
+    return json.loads(f.read_text(encoding='utf-8')) if f.exists() else {}
+
+
+def cleaning(
+    study: Study,  # a study; of a table that `imgcls.journal.apply` cleaned, if there is to be anything to say
+) -> str:  # '' where nothing was cleaned
+    "What cleaning bought, in words."
+    before = _settings(study).get('before')
+    if not before or os.path.abspath(before) == os.path.abspath(study.path): return ''
+    try: return f"Cleaning: {what_it_bought(before, Study(study.path)).attrs['text']}"
+    except UserError as e: return f'What cleaning bought is unknown: {e}'
+
 
 # %% ../nbs/08_tables.ipynb #c8f86caa
 _HUES = ['#0072B2','#D55E00','#009E73','#CC79A7','#E69F00','#56B4E9','#333333']       # Okabe and Ito, 2008
@@ -568,7 +620,8 @@ def text_report(
     if 'off by' in final: parts[-1] += '\n'+fold(_CALIBRATED)
     parts += ['\n'.join(map(fold, steps(study).sentence))] if len(steps(study)) else []
     report = Path(study.path)/'report.html'
-    return '\n\n'.join([*parts, fold(answer(study)), *([f'Report: {report}'] if report.exists() else [])])+'\n'
+    parts += [fold(s) for s in (answer(study),cleaning(study)) if s]
+    return '\n\n'.join([*parts, *([f'Report: {report}'] if report.exists() else [])])+'\n'
 
 # %% ../nbs/08_tables.ipynb #cce1e0a4
 def _plain(o):
@@ -578,11 +631,6 @@ def _plain(o):
     if isinstance(o,np.generic): o = o.item()
     if isinstance(o,float) and not math.isfinite(o): return None
     return o if o is None or isinstance(o,(str,int,float,bool)) else str(o)
-
-def _settings(study):
-    "What study.json holds, {} if it is missing"
-    f = Path(study.path)/'study.json'
-    return json.loads(f.read_text(encoding='utf-8')) if f.exists() else {}
 
 @_once
 def json_report(
@@ -649,7 +697,7 @@ def _made(study):
     def each(c, unit=''): return ', '.join(f'{v}{unit}' for v in sorted(set(r[c].dropna()), key=_order)) if c in r else ''
     rows = [('command',made.get('command')),('architecture',each('arch')),('weights',each('weights')),('recipe',each('recipe')),
             ('resolution',each('res',' px')),('seeds',each('seed')),('device',each('device'))]
-    if len(r): rows += [('training time',f'{r.seconds.sum():,.1f} seconds in {_many(len(r),"run")}'),
+    if len(r): rows += [('training time',f'{r.seconds.sum():,.1f} seconds in {plural(len(r),"run")}'),
                         ('peak memory',f'{r.peak_mb.max():,.0f} MB')]
     rows += [(k,made.get(k)) for k in ('settings','machine','versions','table')]
     rest = {k:v for k,v in made.items() if k not in dict(rows) and v not in (None,'',{},[])}
@@ -686,7 +734,7 @@ _PAGE = '''<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {{ allowed }}">
 <title>{{ title }}</title><style>{{ css|safe }}</style></head><body><main>
 <header><h1>{{ title }}</h1><p class="sub">{{ sub }}</p></header>
-<p class="answer">{{ answer }}</p>
+<p class="answer">{{ answer }}</p>{% if cleaned %}<p>{{ cleaned }}</p>{% endif %}
 {% if runs %}
 <section><h2>Accuracy by epoch and size</h2><div class="wide grid">{{ accuracy|safe }}</div></section>
 <section><h2>After the last epoch</h2><div class="wide final"><table>
@@ -752,9 +800,9 @@ def save_report(
     path,t,n = Path(path or Path(study.path)/'report.html'),study.table,len(study.runs)
     final = _final_text(study)
     page = Environment(autoescape=True).from_string(_PAGE).render(
-        css=_CSS, more=bool(more[0]), allowed=f"'sha256-{more[1]}'" if more[0] else "'none'", title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study),
+        css=_CSS, more=bool(more[0]), allowed=f"'sha256-{more[1]}'" if more[0] else "'none'", title=f'{t.attrs.get("name") or "imgcls"}: how good is it?', runs=n, answer=answer(study), cleaned=cleaning(study),
         photos=_photos(study), made=_made(study),
-        sub=f'{_many(len(study.classes),"class","classes")}, {_many(len(t),"photo")}, {_many(n,"run")}. Made by imgcls.',
+        sub=f'{plural(len(study.classes),"class","classes")}, {plural(len(t),"photo")}, {plural(n,"run")}. Made by imgcls.',
         accuracy=styled(study).set_uuid('accuracy').to_html() if n else '', final=final, seeds=study.runs.seed.nunique() if n else 0,
         steps=steps(study).to_dict('records'), n_test=len(study.targets) if n else 0, over='overfitting?' in final,
         calibrated=_CALIBRATED if 'off by' in final else '',
@@ -766,12 +814,12 @@ def save_report(
     return path
 
 # %% ../nbs/08_tables.ipynb #81270b4c
-for _f in (accuracy_table, styled, final_table, steps, plot_epochs, plot_learning_curve, plot_loss, plot_rates, answer, text_report,
+for _f in (accuracy_table, styled, final_table, steps, plot_epochs, plot_learning_curve, plot_loss, plot_rates, answer, cleaning, text_report,
            json_report, save_report): setattr(Study, _f.__name__, _f)
 
 def _repr_html_(study):
-    "The accuracy table and the steps in words"
+    "The accuracy table, the steps and what cleaning bought, in words"
     if not len(study.runs): return f'<p>{escape(answer(study))}</p>'
-    return styled(study).to_html()+''.join(f'<p>{escape(s)}</p>' for s in [answer(study),*steps(study).sentence])
+    return styled(study).to_html()+''.join(f'<p>{escape(s)}</p>' for s in [answer(study),*steps(study).sentence,cleaning(study)] if s)
 
 Study._repr_html_,Study.__str__ = _repr_html_,text_report

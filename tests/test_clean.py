@@ -4,12 +4,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgcls.clean import deep_body, find_issues, judge_labels, look, out_of_fold, what_it_bought
+from imgcls.clean import deep_body, find_issues, judge_labels, look, out_of_fold
 from imgcls.core import UserError
 from imgcls.data import photo_table
+from imgcls.journal import Journal, apply
 from imgcls.models import create_body, find_weights
 from imgcls.study import Study, study
 from imgcls.synth import synth_folder
+from imgcls.tables import what_it_bought
 
 ARCH = 'efficientnet_lite0'
 
@@ -105,6 +107,20 @@ def test_editing_the_test_buys_nothing(small, tmp_path):
     assert changed and b.photos.tolist() == [len(said)-changed, changed]
     same = b[b['test photos'] == 'label the same'].iloc[0]
     assert same.before == 1 and abs(same.difference) < .2 and f'{changed} test label' in b.attrs['text'] and 'not part of this comparison' in b.attrs['text']
+
+
+def test_a_study_of_a_cleaned_table_tells_what_it_bought(small, tmp_path):
+    r = small.table[small.table.split == 'train'].iloc[0]
+    other = next(c for c in small.classes if c != r.label)
+    Journal(tmp_path/'decisions.csv').decide(r.path, r.sha256, r.label, 'relabel', other)
+    how = dict(sizes=[10, 'all'], recipe='frozen', arch=ARCH, res=64, say=lambda _: None)
+    cleaned = apply(tmp_path/'decisions.csv', small.table, say=lambda _: None)
+    after = study(cleaned, out=tmp_path/'after', **how)
+    told = what_it_bought(small, after).attrs['text']
+    assert after.cleaning() == f'Cleaning: {told}' and told in ' '.join(after.text_report().split()) and told.split(' (')[0] in after._repr_html_()
+    assert small.cleaning() == '' and study(small.table, out=tmp_path/'same', **how).cleaning() == ''
+    cleaned.to_csv(small.path/'cleaned.csv', index=False)  # as the command writes it
+    assert study(small.path/'cleaned.csv', out=tmp_path/'command', **how).cleaning() == after.cleaning()
 
 
 def test_studies_that_can_not_be_compared(small, tmp_path):

@@ -359,16 +359,14 @@ def test_explore_and_clean(scenes, tmp_path, imgcls):
     assert imgcls('clean', st, '--restore')[:2] == (0, f"1 restored from {st/'removed'}\n") and tree(scenes) == before
     # the cleaned table is studied like any other, with the same test photos
     code, out, err = imgcls('study', st/'cleaned.csv', *TINY, '--sizes', '10', '--out', tmp_path/'after')
-    assert code == 0, err
-    code, out, err = imgcls('clean', st, '--compare', tmp_path/'after')
-    assert (code, err) == (0, '') and 'after cleaning on the' in out
+    assert code == 0 and 'after cleaning on the' in ' '.join(out.split()), err
 
 
 def test_clean_mistakes(scenes, tmp_path, imgcls):
     st = tmp_path/'st'
     assert imgcls('study', scenes, *TINY, '--sizes', '10', '--out', st)[0] == 0
     (tmp_path/'x.csv').write_text('a,b\n1,2\n')
-    for line in (['--apply', tmp_path/'none.csv'], ['--apply', tmp_path/'x.csv'], ['--move'], ['--restore'], ['--compare', tmp_path], ['--reasons', 'ugly']):
+    for line in (['--apply', tmp_path/'none.csv'], ['--apply', tmp_path/'x.csv'], ['--move'], ['--restore'], ['--reasons', 'ugly']):
         code, out, err = imgcls('clean', st, *line)
         assert (code, out, err.count('\n')) == (2, '', 1) and 'Traceback' not in err, line
 

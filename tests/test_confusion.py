@@ -30,6 +30,15 @@ def test_study_and_its_folder(st):
     assert [confusion(st, run=st.runs.run[0], epoch=e).accuracy[0] for e in (1, 2)] == pytest.approx(by_epoch.tolist())
 
 
+def test_one_run(st, tmp_path):
+    name = st.runs.run[1]
+    c = confusion(st.path/'runs'/name)
+    assert (c.counts == confusion(st, run=name).counts).all() and answers(str(st.path/'runs'/name)).runs.run.tolist() == [name]
+    (tmp_path/'runs'/'x').mkdir(parents=True)
+    (tmp_path/'runs'/'x'/'run.json').write_text('{}')
+    with pytest.raises(UserError, match='is no study'): confusion(tmp_path/'runs'/'x')
+
+
 def test_learner_and_interpretation(scenes):
     import torch
     from fastai.vision.all import ClassificationInterpretation, ImageDataLoaders, Learner, Resize, nn

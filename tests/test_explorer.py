@@ -94,7 +94,7 @@ def test_cell_shows_its_photos_most_confident_first(st, closed, tmp_path):
     page.wait_for_selector('dialog .ic-bars li')
     assert page.locator('dialog .ic-bars li').count() >= 3
     page.keyboard.press('Escape')
-    assert page.locator('dialog').count() == 0
+    page.locator('dialog').wait_for(state='detached')  # the browser tells of the end of a dialog a moment later
     assert page.evaluate('document.activeElement.className') == 'ic-tile'
 
 

@@ -10,11 +10,11 @@ from fastai.callback.core import Callback
 from torch import nn
 
 from imgcls import finetune, speed
-from imgcls.calibration import calibrate, fit_temperature
+from imgcls.calibration import calibrate, fit_temperature, hold_out
 from imgcls.core import UserError
 from imgcls.data import photo_table, take
 from imgcls.features import Features
-from imgcls.finetune import choose, fit_tuned, hold_out
+from imgcls.finetune import choose, fit_tuned
 from imgcls.fit import fit_recipe, table_of, train
 from imgcls.models import create_body, find_weights
 from imgcls.speed import Stage, load_pixels, normalised

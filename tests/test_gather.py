@@ -305,6 +305,16 @@ def test_terms_without_results_and_with_too_few(server, tmp_path):
     assert any("no photos were found for 'wolf'" in n for n in t.attrs['notes']) and any(n.startswith('fewer than 100 photos of red fox') for n in t.attrs['notes'])
 
 
+def test_what_a_provider_answered_is_not_sent_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(G._Gathering, 'bring', _by_number(G._Gathering.bring))
+    with inaturalist(server) as p:
+        server.api.update({k.replace('/api/', '/api_marked/'): v for k, v in server.api.items()})
+        p.base = server.url('/api_marked')
+        n = [len(gather('Vulpes vulpes', per_class=k, out=tmp_path/'wild', source=p, allow_hosts=server.hosts, say=lambda s: None)) for k in (2, 4)]
+    asked = ['if-none-match' in headers for _, path, headers in server.seen if path.startswith('/api_marked/')]
+    assert n == [2, 4] and asked == [False, False, True, True]  # taxa and observations, twice
+
+
 def test_a_folder_of_class_folders(tmp_path):
     for c in 'fox', 'deer':
         (tmp_path/'own'/c).mkdir(parents=True)

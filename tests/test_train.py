@@ -53,9 +53,11 @@ def test_fastai_on_few_photos(table, arch, res):
     probs, y = learn.get_preds(dl=learn.dls.valid)
     assert y.tolist() == targets.tolist()
     np.testing.assert_allclose(probs, fit.probs[-1], atol=2e-3)
-    assert learn.validate()[1] == pytest.approx(fit.epochs.accuracy.iloc[-1])
+    second, most = np.sort(fit.probs[-1].astype(np.float32), 1)[:, -2:].T
+    tied, right = (most-second < 4e-3).sum(), fit.epochs.accuracy.iloc[-1]*n_test  # of these, rounding decides which class is named
+    assert tied <= 2 and abs(learn.validate()[1]*n_test-right) <= tied+1e-6
     matrix = ClassificationInterpretation.from_learner(learn).confusion_matrix()
-    assert matrix.sum() == n_test and np.trace(matrix) == (fit.probs[-1].argmax(-1) == targets).sum()
+    assert matrix.sum() == n_test and abs(np.trace(matrix)-right) <= tied+1e-6
     assert {k: v.shape for k, v in fit.state.items()} == {k: v.shape for k, v in learn.model.state_dict().items()}
 
 
