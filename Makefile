@@ -53,6 +53,7 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/tune.py --shared $(SHARED)
 	$(BIN)/python benchmarks/clean.py --shared $(SHARED)
 	$(BIN)/python benchmarks/explorer.py
+	$(BIN)/python benchmarks/gather.py
 
 live-gather: $(READY)  ## ask the real services for a few photos each (needs the internet)
 	$(BIN)/python -m pytest -m network tests/test_providers.py tests/test_gather.py

@@ -28,6 +28,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageCms
 
 from .core import MIN_SIDE, PhotoError, UserError, _open, _orientation, _quiet, decode
@@ -483,82 +484,98 @@ class Seen:
         self._looks[h] = i
         return found
 
-    def _rank(self, i):
-        "The smallest of a group is its best photo."
-        r = self._rows[i]
-        return -r.pixels, r.sha256, str(r.id)
+# %% ../nbs/01b_check.ipynb #ca08ca04
+@patch
+def _rank(self: Seen, i):
+    "The smallest of a group is its best photo."
+    r = self._rows[i]
+    return -r.pixels, r.sha256, str(r.id)
 
-    def _group(self, i):
-        "The group of a photo; most are alone, and these are not stored."
-        if i in self._groups: return self._groups[i]
-        r = self._rows[i]
-        return SimpleNamespace(members=[i], fixed={i} if r.fixed else set(), labels={r.label}, decided=set(), best=i)
 
-    def _kept(self, g):
-        "The photos of a group that stay."
-        return g.fixed or ({g.best} if len(g.decided or g.labels) == 1 else set())
+@patch
+def _group(self: Seen, i):
+    "The group of a photo; most are alone, and these are not stored."
+    if i in self._groups: return self._groups[i]
+    r = self._rows[i]
+    return SimpleNamespace(members=[i], fixed={i} if r.fixed else set(), labels={r.label}, decided=set(), best=i)
 
-    def _join(self, photos):
-        "Make one group of the groups of these photos; return it and what was kept before."
-        groups = sorted({g.members[0]: g for g in map(self._group, photos)}.values(), key=lambda g: -len(g.members))
-        before, whole = set().union(*map(self._kept, groups)), groups[0]
-        for g in groups[1:]:
-            whole.members += g.members
-            whole.fixed |= g.fixed; whole.labels |= g.labels; whole.decided |= g.decided
-            whole.best = min(whole.best, g.best, key=self._rank)
-            self._groups |= dict.fromkeys(g.members, whole)
-        if len(groups) > 1: self._groups |= dict.fromkeys(photos, whole)
-        return whole, before
 
-    def add(
-        self,
-        id: Hashable,  # a name for it that no other photo has, such as its file or address
-        sha256: str,  # of the content
-        phash: str,  # 16 hexadecimal digits
-        pixels: int,  # width × height, or what else tells which is larger
-        label: str,  # the class it was found for
-        fixed: bool = False,  # was it there before? Then it stays.
-    ) -> Verdict:  # on this photo, with the others that it drives out
-        "Remember a photo and return what becomes of it for now; a later one may change that."
-        if id in self._at: raise ValueError(f'{id!r} was added before')
-        alike, i = self._alike(sha256, phash), len(self._rows)
-        self._rows.append(_Row(id, sha256, pixels, label, fixed))
-        self._at[id] = i
-        self._first.setdefault(sha256, i)
-        if not alike: return Verdict(True, label, labels=(label,))
-        g, before = self._join([i, *alike])
-        return self._with_lost(id, before - {i}, g)
+@patch
+def _kept(self: Seen, g):
+    "The photos of a group that stay."
+    return g.fixed or ({g.best} if len(g.decided or g.labels) == 1 else set())
 
-    def _with_lost(self, id, before, g):
-        return replace(self.verdict(id), lost=tuple(self._rows[j].id for j in sorted(before - self._kept(g))))
 
-    def verdict(
-        self,
-        id: Hashable,  # a photo that was added
-    ) -> Verdict:  # with nothing in `lost`
-        "Return what becomes of a photo, as things stand."
-        i = self._at[id]
-        g, r = self._group(i), self._rows[i]
-        kept, labels = self._kept(g), tuple(sorted(g.labels))
-        label = min(g.decided) if len(g.decided) == 1 and not r.fixed else r.label
-        if i in kept: return Verdict(True, label, labels=labels)
-        # those that were there before stand for their own class only
-        mine = [j for j in kept if not g.fixed or self._rows[j].label == label]
-        if not mine: return Verdict(False, label, 'two classes', labels=labels)
-        one = self._rows[min(mine, key=self._rank)]
-        return Verdict(False, label, 'same' if one.sha256 == r.sha256 else 'near', one.id, labels)
+@patch
+def _join(self: Seen, photos):
+    "Make one group of the groups of these photos; return it and what was kept before."
+    groups = sorted({g.members[0]: g for g in map(self._group, photos)}.values(), key=lambda g: -len(g.members))
+    before, whole = set().union(*map(self._kept, groups)), groups[0]
+    for g in groups[1:]:
+        whole.members += g.members
+        whole.fixed |= g.fixed; whole.labels |= g.labels; whole.decided |= g.decided
+        whole.best = min(whole.best, g.best, key=self._rank)
+        self._groups |= dict.fromkeys(g.members, whole)
+    if len(groups) > 1: self._groups |= dict.fromkeys(photos, whole)
+    return whole, before
 
-    def decide(
-        self,
-        id: Hashable,  # a photo of a group that was found for two classes
-        label: str,  # the class that all of them belong to
-    ) -> Verdict:  # on this photo
-        "Say which class a photo and all that are like it belong to."
-        i = self._at[id]
-        g = self._groups[i] = self._group(i)
-        before = self._kept(g)
-        g.decided = {label}
-        return self._with_lost(id, before, g)
+# %% ../nbs/01b_check.ipynb #e179c8c7
+@patch
+def add(
+    self: Seen,
+    id: Hashable,  # a name for it that no other photo has, such as its file or address
+    sha256: str,  # of the content
+    phash: str,  # 16 hexadecimal digits
+    pixels: int,  # width × height, or what else tells which is larger
+    label: str,  # the class it was found for
+    fixed: bool = False,  # was it there before? Then it stays.
+) -> Verdict:  # on this photo, with the others that it drives out
+    "Remember a photo and return what becomes of it for now; a later one may change that."
+    if id in self._at: raise ValueError(f'{id!r} was added before')
+    alike, i = self._alike(sha256, phash), len(self._rows)
+    self._rows.append(_Row(id, sha256, pixels, label, fixed))
+    self._at[id] = i
+    self._first.setdefault(sha256, i)
+    if not alike: return Verdict(True, label, labels=(label,))
+    g, before = self._join([i, *alike])
+    return self._with_lost(id, before - {i}, g)
+
+
+@patch
+def _with_lost(self: Seen, id, before, g):
+    return replace(self.verdict(id), lost=tuple(self._rows[j].id for j in sorted(before - self._kept(g))))
+
+
+@patch
+def verdict(
+    self: Seen,
+    id: Hashable,  # a photo that was added
+) -> Verdict:  # with nothing in `lost`
+    "Return what becomes of a photo, as things stand."
+    i = self._at[id]
+    g, r = self._group(i), self._rows[i]
+    kept, labels = self._kept(g), tuple(sorted(g.labels))
+    label = min(g.decided) if len(g.decided) == 1 and not r.fixed else r.label
+    if i in kept: return Verdict(True, label, labels=labels)
+    # those that were there before stand for their own class only
+    mine = [j for j in kept if not g.fixed or self._rows[j].label == label]
+    if not mine: return Verdict(False, label, 'two classes', labels=labels)
+    one = self._rows[min(mine, key=self._rank)]
+    return Verdict(False, label, 'same' if one.sha256 == r.sha256 else 'near', one.id, labels)
+
+
+@patch
+def decide(
+    self: Seen,
+    id: Hashable,  # a photo of a group that was found for two classes
+    label: str,  # the class that all of them belong to
+) -> Verdict:  # on this photo
+    "Say which class a photo and all that are like it belong to."
+    i = self._at[id]
+    g = self._groups[i] = self._group(i)
+    before = self._kept(g)
+    g.decided = {label}
+    return self._with_lost(id, before, g)
 
 # %% ../nbs/01b_check.ipynb #d6efa851
 _RESERVED = {'con', 'prn', 'aux', 'nul', 'conin$', 'conout$', *(f'{d}{n}' for d in ('com', 'lpt') for n in '123456789¹²³')}
