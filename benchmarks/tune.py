@@ -35,7 +35,7 @@ SETS = {  # folder, classes, photos a class, pixels, architecture, weights, seed
     'clothing-100-resnet18': ('clothing', None, 100, 128, 'resnet18', RESNET, 3),
     'clothing-100-random': ('clothing', None, 100, 128, LITE, 'random', 3),
     'birds-1000': ('cifar10', BIRDS, 1000, 96, LITE, None, 3),
-    'ten-500': ('cifar10', None, 500, 96, LITE, None, 3),
+    'ten-500': ('cifar10', None, 500, 96, LITE, None, 1),
     'ten-500-resnet18': ('cifar10', None, 500, 96, 'resnet18', RESNET, 1),
     'ten-500-random': ('cifar10', None, 500, 96, LITE, 'random', 1),
     'birds-5000': ('cifar10', BIRDS, 5000, 96, LITE, None, 1),

@@ -104,6 +104,28 @@ def test_notebook_has_no_error_and_carries_outputs(path):
     if code: assert outputs(path), f'{path.name} has no output: run it before you commit it'
 
 
+@each_notebook
+def test_imports_stand_alone(path):
+    "The docs tools run cells with imports, so that nothing else may stand in these; exported cells are run anyway."
+    for source in cells(path, 'code'):
+        if re.search(r'^#\|\s*export', source, re.M): continue
+        kinds = {isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(re.sub('^[%!].*', '', source, flags=re.M)).body}
+        assert len(kinds) < 2, f'{path.name}: imports want a cell of their own:\n{source}'
+
+
+@pytest.mark.slow
+def test_the_site_renders(tmp_path):
+    if not shutil.which('smalldocs', path=Path(sys.executable).parent): pytest.skip('smalldocs is not in this environment')
+    for name in subprocess.run(['git', 'ls-files', 'nbs', 'imgcls', 'tools', 'settings.ini'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+        (tmp_path/name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT/name, tmp_path/name)
+    done = subprocess.run([sys.executable, tmp_path/'tools'/'docs.py'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    pages = {p.stem for p in (tmp_path/'_docs').glob('*.html')}
+    assert {re.sub(r'^\d\d[a-z]?_', '', p.stem) for p in NOTEBOOKS} <= pages
+    assert '<iframe title=' in (tmp_path/'_docs'/'explorer.html').read_text(encoding='utf-8')
+
+
 # What is installed
 
 def test_package_has_no_caps():
