@@ -38,6 +38,7 @@ from imgcls.speed import (
     augment,
     cached_views,
     cut,
+    depthwise,
     freeze_depthwise,
     keep_memory,
     load_pixels,
@@ -84,12 +85,13 @@ def choose(
     body: Body,  # its weights and steps
     steps: list,  # of the body, from `stages`
     size: Callable = lambda at: 0,  # bytes of one photo's activations at a cut
+    heavy: bool = False,  # does a step take long on this machine?
 ) -> Choice:  # what will be done
     "Return the choice for some photos and a body."
     known = body.weights.origin != 'random'
     bs = max(2, min(recipe.bs, most_photos(n)))
-    epochs = recipe.epochs or min(12, max(6 if n < 5000 else 4, math.ceil(110*bs/n)))
-    share = recipe.share if recipe.share is not None else (.45 if n < 500 else .3 if n < 2000 else .2) if known else 0
+    epochs = recipe.epochs or min(12, max(6 if n < 5000 and not heavy else 4, math.ceil(110*bs/n)))
+    share = recipe.share if recipe.share is not None else (.56 if heavy else .45 if n < 500 else .3 if n < 2000 else .2) if known else 0
     if not 0 <= share < 1: raise UserError(f'share is {share}; it must be from 0 to below 1: the part of the body that is computed once')
     at = sum(s.share <= share for s in steps[:-1]) if share else 0
     want = recipe.views or epochs if recipe.augment else 1
@@ -172,7 +174,8 @@ def fit_tuned(
     net = fold_batchnorm(body.module, res) if known else body.module
     net = copy.deepcopy(net) if net is body.module else net
     steps = stages(net.eval(), res)
-    c = choose(recipe, len(y), body, steps, lambda at: _bytes(steps, at, res))
+    dtype, why = training_precision(net, torch.device(device)) if known else (torch.float32, 'fp32')
+    c = choose(recipe, len(y), body, steps, lambda at: _bytes(steps, at, res), heavy=torch.device(device).type == 'cpu' and dtype == torch.float32 and not depthwise(net))
     _, lower, upper = cut(steps, c.share if c.at else -1)
     upper, head, first = upper.to(device, memory_format=torch.channels_last), nn.Linear(body.n_features, len(classes)), []
 
@@ -187,7 +190,6 @@ def fit_tuned(
     train_on, score_on, aside_on, ready = _data(c, recipe, body, lower, photos, labels, seed, begin)
     if known: freeze_depthwise(upper)
     dls, model = tensor_dls(train_on, score_on, classes, c.bs, device), nn.Sequential(upper, head).to(device)
-    dtype, why = training_precision(model, torch.device(device)) if known else (torch.float32, 'fp32')
     if say: say(f"fine_tune: {plural(len(rows), 'photo')} at {res} px ({len(y_aside)} held out to calibrate), {c}; {why}; change it with fine_tune:share=…:epochs=…:lr=…:views=…")
     done = _learn(c, recipe, model, dls, weights, diary(c.epochs*len(dls.train), label, first, clock), keep, seed, dtype, cbs)
     temperature = fit_temperature(_scores(model, aside_on, ready).softmax(1).numpy(), y_aside.numpy(), sigma=.25) if len(y_aside) else 1.

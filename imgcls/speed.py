@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['adamw', 'keep_memory', 'KeepMemory', 'empty', 'load_pixels', 'augment', 'Tensors', 'TensorLoader', 'normalised',
-           'tensor_dls', 'FrozenNorm', 'unfold_batchnorm', 'freeze_depthwise', 'ChannelsLast', 'Autocast',
+           'tensor_dls', 'FrozenNorm', 'unfold_batchnorm', 'depthwise', 'freeze_depthwise', 'ChannelsLast', 'Autocast',
            'training_precision', 'Stage', 'stages', 'cut', 'cached_views', 'Resume']
 
 # %% ../nbs/05a_speed.ipynb #d19b6dff
@@ -200,14 +200,18 @@ def unfold_batchnorm(
     return out
 
 # %% ../nbs/05a_speed.ipynb #4de67bcd
-def _depthwise(module): return [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
+def depthwise(
+    module: nn.Module,  # any net
+) -> list[nn.Conv2d]:  # its layers with a filter for each channel
+    "Return the depthwise convolutions of a net."
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
 
 
 def freeze_depthwise(
     module: nn.Module,  # any net
 ) -> int:  # how many of its weights won't be trained
     "Keep the filters of depthwise convolutions as they are."
-    filters = [m.weight for m in _depthwise(module)]
+    filters = [m.weight for m in depthwise(module)]
     for f in filters: f.requires_grad_(False)
     return sum(f.numel() for f in filters)
 
@@ -242,7 +246,7 @@ def training_precision(
     if device.type == 'cuda': return (torch.bfloat16, 'bf16') if torch.cuda.is_bf16_supported() else (torch.float32, 'fp32')
     low = precision(device)
     if low == torch.float32: return low, 'fp32 (this processor has no fast 16-bit numbers)'
-    return (torch.float32, 'fp32 (depthwise filters are slower in bf16)') if _depthwise(module) else (low, 'bf16')
+    return (torch.float32, 'fp32 (depthwise filters are slower in bf16)') if depthwise(module) else (low, 'bf16')
 
 # %% ../nbs/05a_speed.ipynb #7378102e
 @dataclass

@@ -63,6 +63,8 @@ def test_choice(lite, nothing):
     assert few.share == .35 and some.share == .25 and many.share == .15 and (few.at, some.at, many.at) == (4, 3, 2) and few.steps == 8 and few.pretrained
     assert few.epochs <= 12 and many.epochs >= 4 and few.views == few.epochs
     assert choose(FineTune(augment=False), 30, lite, STEPS).views == 1 and choose(FineTune(views=3), 30, lite, STEPS).views == 3
+    slow = choose(FineTune(), 1000, lite, STEPS, heavy=True)
+    assert slow.share > some.share and slow.epochs < some.epochs and choose(FineTune(), 30, lite, STEPS, heavy=True).epochs == few.epochs
     assert 'head first' in str(few) and '35%' in str(few) and 'step 4 of 8' in str(few)
 
 
