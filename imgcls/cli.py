@@ -104,7 +104,8 @@ def _parser():
                predict='tell the class of photos')
     made = {name: commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.') for name, text in how.items()}
     _study_options(made['study'])
-    for name in ('table', 'report', 'explore'): made[name].add_argument('study', metavar='STUDY', help='the folder of a study')
+    for name in ('table', 'report'): made[name].add_argument('study', metavar='STUDY', help='the folder of a study')
+    made['explore'].add_argument('study', metavar='STUDY', help='the folder of a study, or of one of its runs')
     for name, file in (('report', 'report.html'), ('explore', 'explorer.html')):
         made[name].add_argument('--out', metavar='FILE', help=f'where to write it (default: {file} in the study)')
     _clean_options(made['clean'])
@@ -157,8 +158,7 @@ def _report(args):
 
 def _explore(args):
     from imgcls.explorer import save_explorer
-    from imgcls.study import Study
-    path = save_explorer(Study(args.study), path=args.out)
+    path = save_explorer(args.study, path=args.out)
     _print(json.dumps(dict(explorer=str(path))) if args.json else f'{path} ({path.stat().st_size/1e6:.1f} MB)')
     return 0
 

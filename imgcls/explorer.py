@@ -430,13 +430,14 @@ def explorer_fragment(
 def save_explorer(
     source: object,  # see `explore`
     *args,  # see `explore`
-    path: str | Path | None = None,  # where to; None: `explorer.html` in the study's folder, or here
+    path: str | Path | None = None,  # where to; None: `explorer.html` in the folder of the study or run, or here
     nearest: bool = False,  # see `explore`
     limit: float = 14.5e6,  # bytes
 ) -> Path:  # the file
     "Write the explorer as one file that needs nothing else; raise `UserError` for what are no answers, or where it can't be written."
     a = answers(source, *args)
-    path = Path(path or (a.study.path if a.study else Path())/'explorer.html')
+    folder = Path(source) if isinstance(source, str | Path) and Path(source).is_dir() else a.study.path if a.study else Path()
+    path = Path(path or folder/'explorer.html')
     html = page(f'{a.title}: confusion matrix', *explorer_fragment(a, nearest=nearest, limit=limit))
     with atomic(path) as part: part.write_text(html, encoding='utf-8')
     return path

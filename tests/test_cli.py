@@ -340,6 +340,8 @@ def test_explore_and_clean(scenes, tmp_path, imgcls):
     code, out, err = imgcls('explore', st)
     assert (code, err) == (0, '') and out.startswith(str(st/'explorer.html')) and (st/'explorer.html').stat().st_size < 15e6
     assert json.loads(imgcls('explore', st, '--out', tmp_path/'e.html', '--json')[1]) == {'explorer': str(tmp_path/'e.html')}
+    run = st/'runs'/Study(st).runs.run[0]
+    assert imgcls('explore', run)[1].startswith(str(run/'explorer.html')) and len(Study(st).runs) == 1
     before = tree(scenes)
     code, out, err = imgcls('clean', st, '--json')
     d = json.loads(out)
