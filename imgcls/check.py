@@ -12,18 +12,19 @@ import io
 import json
 import math
 import os
-import queue
 import re
 import signal
 import struct
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -143,7 +144,7 @@ def _to_srgb(img, profile):
 @dataclass(frozen=True)
 class Checked:
     "A photo to keep."
-    data: bytes  # what to write into the file
+    data: bytes  # what to write into the file; empty once that is done
     suffix: str  # '.jpg' or '.png'
     width: int  # pixels, upright
     height: int
@@ -276,11 +277,16 @@ def _receive(pipe):
     return part
 
 
-def _answer(data, options):
+def _answer(path, data, options):
+    "What is known of a photo, and its bytes, unless they were written to `path`."
     try: found = check_photo(data, **options)
     except Refusal as e: return dict(reason=e.reason, text=str(e)), b''
     except Exception as e: return dict(reason='crashed the decoder', text=f'crashed the decoder ({type(e).__name__}: {e})'[:200]), b''
-    return {k: v for k, v in vars(found).items() if k != 'data'}, found.data
+    about = {k: v for k, v in vars(found).items() if k != 'data'}
+    if not path: return about, found.data
+    try: Path(path).write_bytes(found.data)
+    except OSError as e: return dict(error=f"can't write {path} ({e.strerror}); free some space or choose another folder"), b''
+    return about, b''
 
 
 def _serve():
@@ -298,57 +304,92 @@ def _serve():
     with suppress(EOFError, BrokenPipeError):
         _send(out, b'ready')
         while True:
-            data = _receive(sys.stdin.buffer)
+            path, data = os.fsdecode(_receive(sys.stdin.buffer)), _receive(sys.stdin.buffer)
+            _send(out, b'begun')  # from here on it is this photo's fault
             alarm(math.ceil(job['timeout']) + 5)
-            about, body = _answer(data, job['options'])
+            about, body = _answer(path, data, job['options'])
             alarm(0)
             _send(out, json.dumps(about).encode(), body)
 
 # %% ../nbs/01b_check.ipynb #f81999c0
 class _Worker:
-    "One process."
+    "A process that checks photos, replaced when it has died. While it works on one photo, the next is on its way to it."
     def __init__(self, job):
+        self.job, self.process, self.starts, self.load = job, None, 0, 0
+        self.sending, self.receiving, self.lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self.waiting, self.until, self.late = 0, math.inf, False
+
+    def alive(self):
+        p = self.process
+        return p is not None and p.poll() is None
+
+    def start(self):
         path = os.pathsep.join(map(os.path.abspath, sys.path))
         env = os.environ | dict(PYTHONPATH=path, PYTHONSAFEPATH='1', OPENBLAS_NUM_THREADS='1', OMP_NUM_THREADS='1')
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.end()
         # not multiprocessing: its children would run the caller's script again
-        self.process, self.timeout = subprocess.Popen([sys.executable, '-c', _CODE, json.dumps(job)], env=env, **pipes), job['timeout']
-        try: self._timed(60, lambda: _receive(self.process.stdout))
+        self.process = subprocess.Popen([sys.executable, '-c', _CODE, json.dumps(self.job)], env=env, **pipes)
+        self.expect(0, 60)
+        try: _receive(self.process.stdout)
         except (EOFError, OSError): raise RuntimeError(f'a process for checking photos does not start (it ended with {self.end()}); see: python -c "import imgcls.check"') from None
-
-    def alive(self): return self.process.poll() is None
+        self.starts += 1
 
     def end(self):
         "Stop the process; return how it ended."
-        self.process.kill()
-        self.process.wait()
-        for p in self.process.stdin, self.process.stdout:
-            with suppress(OSError): p.close()
-        return self.process.returncode
+        if (p := self.process) is None: return
+        p.kill()
+        p.wait()
+        for pipe in p.stdin, p.stdout:
+            with suppress(OSError): pipe.close()
+        if self.process is p: self.process = None
+        return p.returncode
 
-    def _timed(self, seconds, f):
-        "f(), with the process killed when that takes too long."
-        self.late = False
-        def stop(): self.late = True; self.process.kill()
-        timer = threading.Timer(seconds, stop)
-        timer.daemon = True
-        timer.start()
-        try: return f()
-        finally: timer.cancel()
+    def expect(self, more, seconds=0):
+        "Count the photos that wait for an answer, and set the time for the next one."
+        with self.lock:
+            self.waiting += more
+            if more < 1 or self.waiting == 1: self.until = time.monotonic() + (seconds or self.job['timeout']) if self.waiting or seconds else math.inf
+            if seconds: self.late = False
 
-    def check(self, data):
-        def ask():
-            _send(self.process.stdin, data)
-            return json.loads(_receive(self.process.stdout)), _receive(self.process.stdout)
-        try: about, body = self._timed(self.timeout, ask)
-        except (EOFError, OSError, ValueError):
-            code = self.end()
-            if self.late: raise Refusal('hung the decoder', f'no answer from the decoder in {self.timeout:g} s') from None
-            raise Refusal('crashed the decoder', f"crashed the decoder ({f'signal {-code}' if code < 0 else f'exit {code}'})") from None
-        except BaseException: self.end(); raise  # an answer that nobody takes would be taken for the next one's
-        if self.late: self.end()
-        if 'reason' in about: raise Refusal(about['reason'], about['text'])
-        return Checked(data=body, **{**about, 'notes': tuple(about['notes'])})
+    def stop_late(self):
+        with self.lock:
+            if time.monotonic() > self.until and (p := self.process): self.late = True; p.kill()
+
+# %% ../nbs/01b_check.ipynb #b7a1c0d2
+@patch
+def check(self: _Worker, data, path):
+    "What is known of a photo, and its bytes; None when the process died of the one before. Raise `EOFError` when it died of none."
+    with self.sending:
+        if not self.alive():
+            with self.receiving: self.start()  # when those before are through with the old one
+        process = self.process
+        self.expect(1)
+        try:
+            if process:
+                with suppress(OSError, ValueError): _send(process.stdin, os.fsencode(path), data)
+            self.receiving.acquire()
+        except BaseException: self.expect(-1); self.end(); raise
+    try: return self.answer(process)
+    finally: self.expect(-1); self.receiving.release()
+
+
+@patch
+def answer(self: _Worker, process):
+    if process is None or self.process is not process: return None
+    begun = False
+    try:
+        begun = bool(_receive(process.stdout))
+        found = json.loads(_receive(process.stdout)), _receive(process.stdout)
+    except (EOFError, OSError, ValueError):
+        self.end()
+        code, late = process.returncode, self.late
+        if late: raise Refusal('hung the decoder', f"no answer from the decoder in {self.job['timeout']:g} s") from None
+        if begun: raise Refusal('crashed the decoder', f"crashed the decoder ({f'signal {-code}' if code < 0 else f'exit {code}'})") from None
+        raise EOFError from None
+    except BaseException: self.end(); raise  # an answer that nobody takes would be taken for the next one's
+    if self.late: self.end()
+    return found
 
 # %% ../nbs/01b_check.ipynb #27147d82
 class Checkers:
@@ -362,39 +403,56 @@ class Checkers:
     ):
         _check_options(**options)
         if not isinstance(workers, int) or workers < 1: raise UserError(f'workers is a number of processes, 1 or more; got {workers!r}')
-        self.job = dict(timeout=timeout, memory=memory, options=options | dict(drop=[*options.get('drop', ())]))
-        self.started = 0  # processes so far; more than `workers` when some have died
-        self._all, self._closed = set(), False
-        self._free, self._threads = queue.LifoQueue(), ThreadPoolExecutor(workers, 'check')
-        for _ in range(workers): self._free.put(None)
+        self._workers = [_Worker(dict(timeout=timeout, memory=memory, options=options | dict(drop=[*options.get('drop', ())]))) for _ in range(workers)]
+        self._closed, self._choice, self._places = threading.Event(), threading.Lock(), threading.Semaphore(2*workers)
+        self._threads = ThreadPoolExecutor(2*workers, 'check')
+        threading.Thread(target=self._watch, args=[timeout/20], daemon=True).start()
+
+    def _watch(self, seconds):
+        "End those that take too long: one thread that looks every now and then, because a timer for each photo takes longer than its answer."
+        while not self._closed.wait(seconds):
+            for w in self._workers: w.stop_late()
+
+    @property
+    def started(self) -> int:  # more than `workers` when some have died
+        "Processes so far."
+        return sum(w.starts for w in self._workers)
 
     def check(
         self,
         data: bytes,  # what came under the name of a photo
-    ) -> Checked:  # as from `check_photo`
-        "Check one photo in a free process, waiting for one; may be called from many threads. Raises what `check_photo` raises."
-        worker = self._free.get()
-        try:
-            if self._closed: raise RuntimeError('these checkers are closed')
-            if worker is None or not worker.alive():
-                if worker: self._all.discard(worker); worker.end()
-                worker = None
-                worker = _Worker(self.job)
-                self.started += 1
-                self._all.add(worker)
-            return worker.check(data)
-        except Refusal:
-            if self._closed: raise RuntimeError('closed while a photo was being checked') from None
-            raise
-        finally: self._free.put(worker)
+        path: str | Path = '',  # the file to make of it, if any; it is whole when the answer is there, not before
+    ) -> Checked:  # as from `check_photo`, but without the bytes if they went into a file
+        "Check one photo in a free process, waiting for one; may be called from many threads. Raises what `check_photo` raises, and `UserError` where `path` can't be written."
+        with self._places: about, body = self._found(data, path)
+        if 'error' in about: raise UserError(about['error'])
+        if 'reason' in about: raise Refusal(about['reason'], about['text'])
+        return Checked(data=body, **{**about, 'notes': tuple(about['notes'])})
 
-    async def __call__(self, data): return await asyncio.get_running_loop().run_in_executor(self._threads, self.check, data)
+    def _found(self, data, path):
+        found, lost = None, 0
+        while found is None:
+            if self._closed.is_set(): raise RuntimeError('these checkers are closed')
+            with self._choice: w = min(self._workers, key=lambda w: w.load); w.load += 1
+            try: found = w.check(data, path)
+            except EOFError:
+                lost += 1
+                if lost > 2: raise Refusal('crashed the decoder', 'died before it began, three times') from None
+            except Refusal:
+                if self._closed.is_set(): raise RuntimeError('closed while a photo was being checked') from None
+                raise
+            finally:
+                with self._choice: w.load -= 1
+                if self._closed.is_set(): w.end()
+        return found
+
+    async def __call__(self, data, path=''): return await asyncio.get_running_loop().run_in_executor(self._threads, self.check, data, path)
 
     def close(self):
         "End the processes."
-        self._closed = True
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for w in list(self._all): w.end()
+        for w in self._workers: w.end()
 
     def __enter__(self): return self
     def __exit__(self, *_): self.close()

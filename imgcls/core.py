@@ -94,6 +94,9 @@ def atomic(
         raise
     finally: _drop(tmp)
 
+# %% ../nbs/00_core.ipynb #a6f1d2e4
+warnings.filterwarnings('ignore', r'`torch\.jit\.script', FutureWarning)
+
 # %% ../nbs/00_core.ipynb #4646f6dd
 MAX_PIXELS = 89_478_485  # the size from which Pillow warns of a "decompression bomb"
 MIN_SIDE = 8  # pixels

@@ -16,6 +16,7 @@ import random
 import re
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,15 @@ class _Host:
     def __init__(self, slots, gap=0., kept=False):
         self.slots, self.gap, self.kept = asyncio.Semaphore(slots), gap, kept
         self.users, self.next, self.quiet_until, self.shut_until, self.failed, self.why = 0, 0., 0., 0., 0, None
+        self.answers, self.usual = 0, 0.  # so many, and seconds until one begins
+
+    def learn(self, seconds):
+        self.answers += 1
+        self.usual += (seconds - self.usual)/min(self.answers, 8)
+
+    def patience(self, most):
+        "Seconds for the first try: a server that is quick as a rule is slow by accident (a timeout learnt from the answers, as TCP has it: Jacobson, 1988)."
+        return min(most, max(1., 10*self.usual)) if self.answers >= 8 else most
 
     async def turn(self):
         "Wait until it may be asked."
@@ -222,6 +232,7 @@ def _fault(e, url, answer=None):
 
 # %% ../nbs/01a_fetch.ipynb #9ceea8c7
 _SMALL = 256*1024  # a body up to this size need not wait for room in memory
+_HOSTS = 1000  # servers whose usual pace is remembered while nothing is asked of them
 _JSON = 20_000_000  # bytes of a JSON answer at most
 _MOVED = {301, 302, 303, 307, 308}
 
@@ -268,9 +279,8 @@ class Fetcher:
         self._slots, self._waiting, self._free = asyncio.Semaphore(concurrent), [], 2*max(max_bytes, _JSON)
 
     async def __aenter__(self):
-        t = aiohttp.ClientTimeout(total=self.max_seconds, sock_connect=self.timeout, sock_read=self.timeout)
         pipe = aiohttp.TCPConnector(limit=0, resolver=_Resolver(self.look_up, self.allowed), keepalive_timeout=10)
-        self._session = aiohttp.ClientSession(connector=pipe, timeout=t, auto_decompress=False, trust_env=False,
+        self._session = aiohttp.ClientSession(connector=pipe, auto_decompress=False, trust_env=False,
                                               cookie_jar=aiohttp.DummyCookieJar(), headers={'User-Agent': self.user_agent})
         return self
 
@@ -307,7 +317,8 @@ async def _place(self: Fetcher, url):
             async with self._slots: yield host
     finally:
         host.users -= 1
-        if host.idle(clock()) and self._hosts.get(key) is host: del self._hosts[key]
+        if len(self._hosts) > _HOSTS and host.idle(clock()) and self._hosts.get(key) is host: del self._hosts[key]
+
 
 # %% ../nbs/01a_fetch.ipynb #b0fa8e30
 @patch
@@ -332,12 +343,14 @@ def _refused(self: Fetcher, host, answer, url):
 
 
 @patch
-async def _ask_once(self: Fetcher, url, headers, read):
-    "Ask one server once, and return what `read` makes of its answer."
+async def _ask_once(self: Fetcher, url, headers, read, last=True):
+    "Ask one server once, and return what `read` makes of its answer; it must be quicker when this isn't the last try."
     async with self._place(url) as host:
-        r = None
+        most, start, r = self.timeout if last else host.patience(self.timeout), time.monotonic(), None
+        t = aiohttp.ClientTimeout(total=self.max_seconds, sock_connect=most, sock_read=most)
         try:
-            async with await asyncio.wait_for(self._session.get(url, headers=headers, allow_redirects=False), self.timeout) as r:
+            async with await asyncio.wait_for(self._session.get(url, headers=headers, allow_redirects=False, timeout=t), most) as r:
+                host.learn(time.monotonic() - start)
                 if r.status not in {200, 304} | _MOVED: raise self._refused(host, r, url)
                 out = await read(r)
         except (FetchError, aiohttp.ClientError, asyncio.TimeoutError, OSError, zlib.error) as e: raise self._record(host, _fault(e, url, r)) from e
@@ -418,7 +431,7 @@ _IF = {'if-none-match', 'if-modified-since'}
 
 
 @patch
-async def _follow(self: Fetcher, url, usual, extra, most, image):
+async def _follow(self: Fetcher, url, usual, extra, most, image, last):
     "The `Answer` for a link, after redirects."
     first, seen = url, set()
 
@@ -435,7 +448,7 @@ async def _follow(self: Fetcher, url, usual, extra, most, image):
         if url in seen: raise FetchError('redirect loop', first)
         if len(seen) > self.max_redirects: raise FetchError('redirect loop', first, f'more than {plural(self.max_redirects, "redirect")}')
         seen.add(url)
-        out = await self._ask_once(url, usual | extra, read)
+        out = await self._ask_once(url, usual | extra, read, last)
         if isinstance(out, Answer): return out
         if not out: raise FetchError('bad answer', url, 'a redirect to nowhere')
         try: to = url.join(URL(out))
@@ -449,7 +462,7 @@ async def _try(self: Fetcher, url, usual, extra, most, image=False):
     "The `Answer`, with as many tries as are worth it."
     last = None
     for k in count():
-        try: return await self._follow(url, usual, extra, most, image)
+        try: return await self._follow(url, usual, extra, most, image, bool(k) or not self.retries)
         except FetchError as e:
             if isinstance(e, _Shut) and last: raise FetchError(*last) from None  # what went wrong with this one says more
             if not e.retry or k >= min(self.retries, _AGAIN.get(e.reason, 0)): raise

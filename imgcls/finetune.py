@@ -26,7 +26,7 @@ from torch import nn
 
 from .calibration import calibrate, fit_temperature, hold_out
 from .core import UserError, plural
-from .features import default_device, fold_batchnorm
+from .features import at_once, default_device, fold_batchnorm
 from .models import Body
 from imgcls.speed import (
     Autocast,
@@ -111,10 +111,10 @@ def _bytes(steps, at, res):
 
 
 @torch.inference_mode()
-def _scores(model, x, prepare=None, bs=128):
+def _scores(model, x, prepare=None):
     model.eval()
-    out = []
-    for a in x.split(bs):
+    out, p = [], next(model.parameters())
+    for a in x.split(at_once(p.device, p.dtype)):
         a = prepare(a, 0) if prepare else a.float()
         out.append(model(a.contiguous(memory_format=torch.channels_last)).float().cpu())
     return torch.cat(out)

@@ -16,9 +16,7 @@ import os
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import repeat
 from pathlib import Path
@@ -185,8 +183,7 @@ def _checked_file(row, path):
 def _settle(self: _Shelf):
     "Bring list and folder together after an end at any moment, and after what the user did."
     rows = {_key_of(r): r for r, _ in self.manifest.rows()}
-    files = self._files()
-    loose, kept, gone = defaultdict(list), {}, Counter()
+    files, loose, kept, gone, empty = self._files(), defaultdict(list), {}, Counter(), 0
     named = {_checked_file(r, self.manifest.path) for r in rows.values()}
     for f in files - named: loose[f.split('/')[1]].append(f)
     for key, r in rows.items():
@@ -194,7 +191,8 @@ def _settle(self: _Shelf):
         if key in self.over and self.over[key][0] in _COPIES:  # the end came while it was taken out
             (self.out/r['file']).unlink(missing_ok=True)
             continue
-        if r['file'] in files or self._place(r['file'], key): kept[key] = r
+        if r['file'] in files and not os.path.getsize(self.out/r['file']): (self.out/r['file']).unlink(); empty += 1
+        elif r['file'] in files or self._place(r['file'], key): kept[key] = r
         elif len(loose[name]) == 1:
             self.refuse(r, r['class'], 'moved', f'by you, to {loose[name][0]}')
             r = dict(r, file=loose[name][0], **{'class': loose[name][0].split('/')[0]})
@@ -204,6 +202,7 @@ def _settle(self: _Shelf):
     if kept.keys() != rows.keys(): self.manifest.rewrite(kept.values())
     for key in kept: self.over.pop(key, None)
     self.notes += [f'{plural(n, "photo")} {what} by you since the last time' for what, n in gone.items()]
+    if empty: self.notes.append(f'{plural(empty, "empty file")} instead of photos, as a power cut leaves them: fetched again')
 
 
 @patch
@@ -278,10 +277,10 @@ def _read(path):
 
 class _Gathering:
     "All that one call of `gather` knows."
-    def __init__(self, shelf, providers, per_class, licences, checkers, fetcher, disk, distance, ahead):
-        self.shelf, self.providers, self.per_class, self.licences, self.checkers, self.fetcher, self.disk = shelf, providers, per_class, licences, checkers, fetcher, disk
+    def __init__(self, shelf, providers, per_class, licences, checkers, fetcher, distance, ahead):
+        self.shelf, self.providers, self.per_class, self.licences, self.checkers, self.fetcher = shelf, providers, per_class, licences, checkers, fetcher
         self.ahead, self.seen, self.found, self.failed = ahead, Seen(distance), Counter(), {}
-        self.slots, self.turns, self.bars = asyncio.Semaphore(_ALIVE), defaultdict(lambda: asyncio.Semaphore(fetcher.per_host)), {}
+        self.slots, self.turns, self.bars = asyncio.Semaphore(_ALIVE), defaultdict(lambda: asyncio.Semaphore(2*fetcher.per_host)), {}
         self.refused = defaultdict(Counter)  # class → reason → how many, in this call
         self.names = {c.casefold(): c for c in shelf.count}
 
@@ -317,10 +316,6 @@ async def _data(record, fetcher):
         async with fetcher.hold(record.url) as answer: yield answer.body
 
 
-def _write(path, data):
-    with atomic(path) as part: part.write_bytes(data)
-
-
 @patch
 async def bring(self: _Gathering, record, key, local):
     "Fetch and check a photo, and write it under its hidden name; return what is known of it, or the error that says why not."
@@ -330,9 +325,7 @@ async def bring(self: _Gathering, record, key, local):
             try:
                 async with _data(record, None if local else self.fetcher) as data:
                     await turn.aclose()  # the server is free for the next one
-                    c = await self.checkers(data)
-                await asyncio.get_running_loop().run_in_executor(self.disk, _write, self.shelf._part(key), c.data)
-                return replace(c, data=b'')  # it is on the disk
+                    return await self.checkers(data, self.shelf._part(key))
             except (FetchError, Refusal) as e: return e
 
 # %% ../nbs/01c_gather.ipynb #94072eb0
@@ -348,17 +341,15 @@ def told(self: _Gathering, key, row=None):
 @patch
 def decide(self: _Gathering, record, label, key, c):
     "Take a photo or write down why not."
-    part = self.shelf._part(key)
     if isinstance(c, Exception):
         return self.turn_down(record, label, c.reason, c.detail if isinstance(c, FetchError) else str(c))
     v = self.seen.add(key, c.sha256, c.phash, c.source_width*c.source_height, label)
     for other in v.lost:
         self.shelf.lose(other, *self.told(other))
         self.refused[other.partition('\n')[0]][self.told(other)[0]] += 1
-    if not v.keep: self.turn_down(record, label, *self.told(key), c)
-    elif not self.shelf.keep(record, label, key, c): self.turn_down(record, label, 'name taken', 'by a photo of yours', c)
-    else: self.bar(label)
-    part.unlink(missing_ok=True)
+    if v.keep and self.shelf.keep(record, label, key, c): return self.bar(label)
+    self.turn_down(record, label, *(('name taken', 'by a photo of yours') if v.keep else self.told(key)), c)
+    self.shelf._part(key).unlink(missing_ok=True)
 
 
 @patch
@@ -549,7 +540,7 @@ def gather(
     against: str | Path | Collection = (),  # folders of other photos; none that looks like one of them is taken
     every: bool = False,  # all photos of an observation, and not one of them?
     allow_hosts: Collection[str] = (),  # 'HOST:PORT' of servers in your own network
-    workers: int | None = None,  # processes that check photos; one a core and one more if None, because they wait for each other
+    workers: int | None = None,  # processes that check photos; one a core if None
     say: Callable = print,  # gets what the user should know, a line at a time
 ) -> pd.DataFrame:  # the manifest, one row a photo; `attrs` has `refused` (class → reason → how many), `left_out`, `notes`
     "Gather photos and return what there is; raise `UserError` where nothing can be had. It may be interrupted and called again."
@@ -561,8 +552,8 @@ def gather(
 
     async def main():
         async with Fetcher(allow_hosts=allow_hosts, cache=Path(out).expanduser()/_HIDDEN/_ANSWERS, **_PATIENCE) as fetcher:
-            with Checkers(workers or min(os.cpu_count() or 1, 8) + 1, **options) as checkers, _Shelf(out) as shelf, ThreadPoolExecutor(4) as disk:
-                g = _Gathering(shelf, providers, per_class, licences, checkers, fetcher, disk, distance, _AHEAD_LARGE if original else _AHEAD)
+            with _Shelf(out) as shelf, Checkers(workers or min(os.cpu_count() or 1, 8), **options) as checkers:
+                g = _Gathering(shelf, providers, per_class, licences, checkers, fetcher, distance, _AHEAD_LARGE if original else _AHEAD)
                 await _gather(g, terms, against, say)
                 return _summary(g, terms, say)
     return run_async(main())

@@ -34,7 +34,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .core import PhotoError, UserError, atomic, decode, progress
-from .features import norm_pairs, precision, to_pixels
+from .features import at_once, norm_pairs, precision, to_pixels
 from .models import Body
 
 # %% ../nbs/05a_speed.ipynb #005857cc
@@ -319,6 +319,7 @@ def cut(
 def _through(module, x, prepare, out, seed=0, bs=64, label=''):
     "Send photos through the part below the cut, one thread a core, into `out`."
     p, dtype = next(module.parameters()), out.dtype
+    few = at_once(p.device, p.dtype)
     local = threading.local()
 
     def one(i):
@@ -327,7 +328,7 @@ def _through(module, x, prepare, out, seed=0, bs=64, label=''):
             local.ready = True
         with torch.inference_mode():
             a = prepare(x[i:i+bs], seed+i).to(p.device, p.dtype, memory_format=torch.channels_last)
-            out[i:i+bs] = module(a).to(out.device, dtype)
+            for o, part in zip(out[i:i+bs].split(few), a.split(few)): o[:] = module(part).to(out.device, dtype)
     starts, threads = range(0, len(x), bs), torch.get_num_threads() if p.device.type == 'cpu' else 1
     with ThreadPoolExecutor(threads) as pool:
         for _ in progress(pool.map(one, starts), total=len(starts), label=label): pass

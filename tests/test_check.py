@@ -12,6 +12,7 @@ import threading
 import time
 import unicodedata
 import zlib
+from dataclasses import replace
 
 import imagehash
 import numpy as np
@@ -289,7 +290,7 @@ def test_options_that_cannot_be(kw):
 
 # ---- workers
 
-def pid(checkers): return [w.process.pid for w in checkers._all]
+def pid(checkers): return [w.process.pid for w in checkers._workers if w.process]
 
 
 def gone(p):
@@ -350,6 +351,24 @@ def test_a_dead_worker_costs_its_photo_and_no_other(sick):
 
 
 @posix
+def test_the_photo_behind_a_bad_one_is_checked_by_the_next_worker(sick):
+    photos = [b'crash', PLAIN, b'hang', PLAIN, b'exit', PLAIN, b'half', PLAIN]
+    with Checkers(1, timeout=1) as checkers:
+        async def everything(): return await asyncio.gather(*map(checkers, photos), return_exceptions=True)
+        found = asyncio.run(everything())
+        assert [isinstance(f, Checked) for f in found] == [False, True]*4 and found[2].reason == 'hung the decoder'
+        assert 5 <= checkers.started <= 8  # one more for each that died, and for some that were about to
+
+
+@posix
+def test_a_worker_that_dies_of_nothing_is_not_started_for_ever(monkeypatch):
+    monkeypatch.setattr(check, '_CODE', 'import sys; from imgcls.check import _send; _send(sys.stdout.buffer, b"ready")')
+    with Checkers(1) as checkers:
+        with pytest.raises(Refusal, match='before it began'): checkers.check(PLAIN)
+        assert checkers.started <= 4
+
+
+@posix
 def test_a_worker_that_hangs_is_killed(sick):
     with Checkers(1, timeout=1) as checkers:
         checkers.check(PLAIN)
@@ -357,6 +376,16 @@ def test_a_worker_that_hangs_is_killed(sick):
         with pytest.raises(Refusal, match='no answer') as e: checkers.check(b'hang')
         assert e.value.reason == 'hung the decoder' and time.perf_counter() - start < 8 and gone(old)
         assert checkers.check(PLAIN).width == 300
+
+
+def test_a_worker_writes_the_file(tmp_path):
+    with Checkers(1) as checkers:
+        got, want = checkers.check(PLAIN, tmp_path/'ä b.jpg'), check_photo(PLAIN)
+        assert got == replace(want, data=b'') and (tmp_path/'ä b.jpg').read_bytes() == want.data and len(list(tmp_path.iterdir())) == 1
+        (tmp_path/'file').touch()
+        with pytest.raises(UserError, match="can't write"): checkers.check(PLAIN, tmp_path/'file'/'x.jpg')
+        with pytest.raises(Refusal): checkers.check(b'', tmp_path/'none.jpg')
+        assert not (tmp_path/'none.jpg').exists() and checkers.started == 1
 
 
 @posix
@@ -367,7 +396,7 @@ def test_a_worker_killed_while_idle_costs_nothing():
             os.kill(pid(checkers)[0], signal.SIGKILL)
             time.sleep(.2)
             assert checkers.check(PLAIN) == first
-        assert checkers.started == 4 and len(checkers._all) == 1
+        assert checkers.started == 4 and len(pid(checkers)) == 1
 
 
 @posix
@@ -379,7 +408,7 @@ def test_workers_killed_at_random_moments():
         def killer():
             rng = random.Random(0)
             while not over.wait(rng.uniform(.2, .8)):
-                for w in list(checkers._all)[:1]: w.process.kill()
+                for p in pid(checkers)[:1]: os.kill(p, signal.SIGKILL)
         t = threading.Thread(target=killer)
         t.start()
         try:
@@ -398,7 +427,7 @@ def test_workers_end_with_their_caller(tmp_path):
 import sys, time
 from imgcls.check import Checkers
 c = Checkers(1); c.check(open({str(tmp_path/"p.jpg")!r}, "rb").read())
-print([w.process.pid for w in c._all][0], flush=True); time.sleep(100)'''
+print([w.process.pid for w in c._workers][0], flush=True); time.sleep(100)'''
     (tmp_path/'p.jpg').write_bytes(PLAIN)
     caller = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
     worker = int(caller.stdout.readline())

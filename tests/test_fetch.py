@@ -227,6 +227,21 @@ def test_nobody_there(server):
         assert one(server, f'http://{host}/x.jpg', allow_hosts=[host]) == 'refused'
 
 
+def test_a_quick_server_is_not_waited_for_twice(server):
+    "Its first try ends after a second, as soon as it is known; the last one has all the time."
+    async def main():
+        async with fetching(server, timeout=3) as f:
+            start = time.perf_counter()
+            await outcome(f, server.url('/timeout/unknown.jpg'))
+            unknown = time.perf_counter() - start
+            for i in range(8): assert isinstance(await outcome(f, server.url(f'/ok/{i}.jpg')), Answer)
+            start, n = time.perf_counter(), sum(server.hits.values())
+            assert await outcome(f, server.url('/timeout/known.jpg')) == 'timeout'
+            return unknown, time.perf_counter() - start, sum(server.hits.values()) - n
+    unknown, known, hits = asyncio.run(main())
+    assert unknown > 5.9 and 3.9 < known < 5.5 and hits == 2
+
+
 def test_no_secure_connection(server):
     "Spoken to in the secure way, a server answers in the open."
     async def plain(reader, writer):
@@ -386,8 +401,18 @@ def test_a_slow_host_holds_up_nobody(server):
             for o in slow: o.cancel()
             await asyncio.gather(*slow, return_exceptions=True)
             assert all(isinstance(o, Answer) for o in good) and time.monotonic() - start < 3
-            assert f._slots._value == 3 and not f._hosts  # places are given back, and nothing is kept
+            assert f._slots._value == 3 and not any(h.users for h in f._hosts.values())  # places are given back
     asyncio.run(main())
+
+
+def test_not_every_server_is_remembered(server, monkeypatch):
+    monkeypatch.setattr(imgcls.fetch, '_HOSTS', 2)
+
+    async def main():
+        async with fetching(server) as f:
+            for i in range(6): assert isinstance(await outcome(f, server.url(f'/ok/some-{i}.jpg', i % 3)), Answer)
+            return len(f._hosts)
+    assert asyncio.run(main()) == 2
 
 
 # ---- within bounds ----

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+import imgcls.check as check
 import imgcls.gather as G
 import imgcls.tables as tables
 from imgcls.core import UserError
@@ -373,21 +374,37 @@ def test_lists_that_were_changed(get):
     assert len(get(*some(2))) == 2
 
 
+def test_a_photo_that_a_power_cut_left_empty_comes_again(get):
+    t = get(*some(3))
+    whole = photos(get.out)
+    (get.out/t.file[0]).write_bytes(b'')
+    assert len(get(*some(3))) == 3 and photos(get.out) == whole and any('power cut' in x for x in get.said)
+
+
+FULL = '''
+import errno
+from pathlib import Path
+from imgcls.check import _serve
+n, write = [0], Path.write_bytes
+def full(*a):
+    n[0] += 1
+    if n[0] > 2: raise OSError(errno.ENOSPC, 'No space left on device')
+    return write(*a)
+Path.write_bytes = full
+_serve()'''
+
+
 @pytest.mark.parametrize('where', ['photo', 'line'])
 def test_a_disk_that_fills(get, monkeypatch, where):
     get(*some(3))
-    n, whole = [0], state(get.out)
+    n, whole, old = [0], state(get.out), G._line
 
     def full(*a):
         n[0] += 1
         if n[0] > 2: raise OSError(errno.ENOSPC, 'No space left on device')
         return old(*a)
-    if where == 'photo':
-        old = Path.write_bytes
-        monkeypatch.setattr(Path, 'write_bytes', full)
-    else:
-        old = G._line
-        monkeypatch.setattr(G, '_line', full)
+    if where == 'photo': monkeypatch.setattr(check, '_CODE', FULL)
+    else: monkeypatch.setattr(G, '_line', full)
     with pytest.raises((UserError, OSError), match='free some space|No space'): get(*some(9))
     monkeypatch.undo()
     assert all(Image.open(io.BytesIO(d)).load() for d in photos(get.out).values())

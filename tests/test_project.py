@@ -153,6 +153,11 @@ def test_setup_needs_no_pkg_resources():
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True)
 
 
+def test_importing_everything_is_quiet():
+    done = subprocess.run([sys.executable, '-c', 'import imgcls.all, fastai.vision.all'], capture_output=True, text=True, check=True)
+    assert done.stderr == ''
+
+
 # The command
 
 def test_help_is_quick_and_leaves_heavy_packages_alone():

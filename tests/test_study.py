@@ -61,11 +61,11 @@ def same(a, b):
 
 SERVER = '''
 import json, os, pathlib, signal, sys, time, traceback
-import matplotlib.pyplot, numpy, pandas, torch, torchvision, imgcls.finetune, imgcls.study, imgcls.tables
+import matplotlib.pyplot, numpy, pandas, torch, torchvision, imgcls.features, imgcls.finetune, imgcls.study, imgcls.tables
 from imgcls.cli import main
 from imgcls.features import Features
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
-Features.batch, Features.shard = 16, 64  # so that a kill falls between two shards of few photos
+imgcls.features.at_once, Features.shard = lambda *a: 16, 64  # so that a kill falls between two shards of few photos
 def written(job, since):
     try: return any(p.stat().st_mtime > since for p in pathlib.Path(job['root']).glob(job['until']))
     except OSError: return False  # moved just now
