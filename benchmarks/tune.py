@@ -63,11 +63,10 @@ def one(name, recipe, seed, table, shared):
     import torch
 
     from imgcls.data import load_table, take
-    from imgcls.features import Features, features
+    from imgcls.features import Features, features, keep_memory
     from imgcls.finetune import fit_tuned
     from imgcls.fit import fit_recipe
     from imgcls.models import create_body, find_weights
-    from imgcls.speed import keep_memory
     from imgcls.train import find_recipe
     _, _, size, res, arch, weights, _ = SETS[name]
     table = load_table(table)

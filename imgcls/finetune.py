@@ -26,7 +26,7 @@ from torch import nn
 
 from .calibration import calibrate, fit_temperature, hold_out
 from .core import UserError, plural
-from .features import at_once, default_device, fold_batchnorm
+from .features import at_once, default_device, fold_batchnorm, keep_memory
 from .models import Body
 from imgcls.speed import (
     Autocast,
@@ -40,7 +40,6 @@ from imgcls.speed import (
     cut,
     depthwise,
     freeze_depthwise,
-    keep_memory,
     load_pixels,
     normalised,
     stages,

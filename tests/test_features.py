@@ -1,6 +1,10 @@
 """Features are what the frozen body gives for a photo, whatever else was asked at the same time, and are never computed twice."""
 import copy
 import io
+import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +16,7 @@ from torch import nn
 from imgcls import features as features_room
 from imgcls.core import UserError
 from imgcls.data import list_photos, photo_table
-from imgcls.features import Features, auto_resolution, features, fold_batchnorm, to_pixels
+from imgcls.features import Features, auto_resolution, features, fold_batchnorm, keep_memory, to_pixels
 from imgcls.models import Body, create_body, find_weights
 from imgcls.synth import draw, scene_bytes, synth_folder
 
@@ -217,6 +221,42 @@ def test_a_layer_used_twice_is_not_folded():
     module = Twice().eval()
     x = torch.randn(2, 3, 16, 16)
     with torch.inference_mode(): torch.testing.assert_close(fold_batchnorm(module, 16)(x), module(x))
+
+
+# ---- memory
+
+def test_memory_is_kept_only_where_it_can_be(monkeypatch):
+    assert keep_memory() in (True, False)
+    calls = []
+    class Libc:
+        def mallopt(self, *a): return calls.append(a) or 1
+    monkeypatch.setattr(features_room.ctypes, 'CDLL', lambda name: Libc())
+    for system in ('', 'musl'):
+        monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: (system, '1'))
+        assert keep_memory() is False and not calls
+    monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: ('glibc', '2.36'))
+    assert keep_memory() is True and {k for k, _ in calls} == {-1, -3, -8}
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork') or platform.libc_ver()[0] != 'glibc', reason='settings of glibc')
+def test_large_memory_of_a_thread_is_used_again():
+    "Kept pages are not fetched anew: in a process of its own, because the settings can't be taken back."
+    program = """
+import resource, sys, threading
+import torch
+from imgcls.features import keep_memory
+if sys.argv[1] == 'keep': keep_memory()
+def use():
+    for _ in range(20): torch.ones(20_000_000)  # 80 MB, more than the pool of a thread holds
+def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+t = threading.Thread(target=use)
+before = faults()
+t.start()
+t.join()
+print(faults() - before)
+"""
+    usual, kept = (int(subprocess.run([sys.executable, '-c', program, how], capture_output=True, text=True, check=True).stdout) for how in ('usual', 'keep'))
+    assert kept < usual/5
 
 
 # ---- what can't work

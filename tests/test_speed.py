@@ -33,7 +33,6 @@ from imgcls.speed import (
     cut,
     empty,
     freeze_depthwise,
-    keep_memory,
     load_pixels,
     normalised,
     stages,
@@ -76,19 +75,6 @@ def quiet(learn, epochs=1, lr=.01, cbs=()):
 
 
 # ---- memory
-
-def test_memory_is_kept_only_where_it_can_be(monkeypatch):
-    assert keep_memory() in (True, False)
-    calls = []
-    class Libc:
-        def mallopt(self, *a): return calls.append(a) or 1
-    monkeypatch.setattr(speed.ctypes, 'CDLL', lambda name: Libc())
-    for system in ('', 'musl'):
-        monkeypatch.setattr(speed.platform, 'libc_ver', lambda: (system, '1'))
-        assert keep_memory() is False and not calls
-    monkeypatch.setattr(speed.platform, 'libc_ver', lambda: ('glibc', '2.36'))
-    assert keep_memory() is True and {k for k, _ in calls} == {-1, -3}
-
 
 def test_a_large_tensor_lies_in_a_file_without_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
