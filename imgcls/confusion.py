@@ -214,7 +214,7 @@ class Confusion:
         told = f"{self.title}: {100*a:.1f} % of {plural(int(self.counts.sum()), 'photo')} named right (95 % interval {100*low:.1f} to {100*high:.1f} %)."
         return f'<p>{escape(told)}</p>' + self.matrix.to_html() + (self.pairs.head(5).style.format(dict(share='{:.1%}'), escape='html').hide(axis='index').to_html() if len(self.pairs) else '')
 
-
+# %% ../nbs/09_confusion.ipynb #d8e4d31a
 def confusion(
     source: object,  # see `answers`
     *args,  # more for `answers`: probabilities, classes, paths

@@ -384,7 +384,7 @@ async def _holding(self: Fetcher, answer):
     try: yield a
     finally: self._give(a.room)
 
-
+# %% ../nbs/01a_fetch.ipynb #3697c738
 @patch
 def _reader(self: Fetcher, r):
     "A function that waits for the next piece of a body, as long as they come fast enough."
@@ -401,7 +401,7 @@ def _reader(self: Fetcher, r):
         return chunk
     return more
 
-
+# %% ../nbs/01a_fetch.ipynb #f81f85e6
 @patch
 async def _body(self: Fetcher, r, most, image):
     "The body of an answer, unpacked; raise `FetchError` as soon as a bound is passed."
@@ -456,7 +456,7 @@ async def _follow(self: Fetcher, url, usual, extra, most, image, last):
         if to.scheme in ('http', 'https') and (to.raw_host, to.port, to.scheme) != (url.raw_host, url.port, url.scheme): extra = {}
         url = to
 
-
+# %% ../nbs/01a_fetch.ipynb #3469866d
 @patch
 async def _try(self: Fetcher, url, usual, extra, most, image=False):
     "The `Answer`, with as many tries as are worth it."

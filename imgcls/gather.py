@@ -124,7 +124,7 @@ def _name(key, suffix):
 
 def _now(): return datetime.now(timezone.utc).isoformat(timespec='seconds')
 
-
+# %% ../nbs/01c_gather.ipynb #645c9fb2
 class _Shelf:
     "A folder of gathered photos, used by one process at a time."
     def __init__(self, out):
@@ -204,7 +204,7 @@ def _settle(self: _Shelf):
     self.notes += [f'{plural(n, "photo")} {what} by you since the last time' for what, n in gone.items()]
     if empty: self.notes.append(f'{plural(empty, "empty file")} instead of photos, as a power cut leaves them: fetched again')
 
-
+# %% ../nbs/01c_gather.ipynb #8ca7b559
 @patch
 def _part(self: _Shelf, key): return self.parts/hashlib.blake2b(key.encode(errors='replace'), digest_size=16).hexdigest()
 
