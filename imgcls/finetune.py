@@ -187,6 +187,7 @@ def fit_tuned(
     set_seed(seed)
     nn.init.normal_(head.weight, std=.01)
     train_on, score_on, aside_on, ready = _data(c, recipe, body, lower, photos, labels, seed, begin)
+    del photos  # where activations were kept, nobody needs them any more
     if known: freeze_depthwise(upper)
     dls, model = tensor_dls(train_on, score_on, classes, c.bs, device), nn.Sequential(upper, head).to(device)
     if say: say(f"fine_tune: {plural(len(rows), 'photo')} at {res} px ({len(y_aside)} held out to calibrate), {c}; {why}; change it with fine_tune:share=…:epochs=…:lr=…:views=…")
