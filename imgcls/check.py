@@ -269,6 +269,13 @@ def _send(pipe, *parts):
     pipe.flush()
 
 
+def _widen(pipe):
+    "Room for a whole photo in a pipe, so that it is there when its turn comes; Linux alone can do it."
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
 def _receive(pipe):
     "The next part; `EOFError` when the other side is gone."
     head = pipe.read(8)
@@ -330,6 +337,7 @@ class _Worker:
         self.end()
         # not multiprocessing: its children would run the caller's script again
         self.process = subprocess.Popen([sys.executable, '-c', _CODE, json.dumps(self.job)], env=env, **pipes)
+        _widen(self.process.stdin)
         self.expect(0, 60)
         try: _receive(self.process.stdout)
         except (EOFError, OSError): raise RuntimeError(f'a process for checking photos does not start (it ended with {self.end()}); see: python -c "import imgcls.check"') from None

@@ -122,12 +122,14 @@ def _scores(model, x, prepare=None):
 def _data(c, recipe, body, lower, photos, labels, seed, begin):
     "What the upper part is trained on, scored on and calibrated on, and what makes it ready; `begin` is called as soon as the photos themselves can be seen."
     (x, x_aside, x_test), (y, _, y_test), w = photos, labels, body.weights
+    photos.clear()  # where activations are kept, nobody needs them any more
     ready = normalised(w.mean, w.std)
     if not c.at:
         if c.pretrained: begin(x, x_test, ready)
         return Tensors(x, y, normalised(w.mean, w.std, augment if recipe.augment else None)), Tensors(x_test, y_test, ready), x_aside, ready
     kept = dict(budget=MEMORY, label='lower body')
     A_aside, A_test = (cached_views(lower, p, body, **kept)[0] if len(p) else p for p in (x_aside, x_test))
+    del x_aside, x_test
     A = cached_views(lower, x, body, c.views, seed, **kept, between=lambda plain: begin(plain, A_test))
     return Tensors(A, y, views=True), Tensors(A_test, y_test), A_aside, None
 
@@ -187,7 +189,6 @@ def fit_tuned(
     set_seed(seed)
     nn.init.normal_(head.weight, std=.01)
     train_on, score_on, aside_on, ready = _data(c, recipe, body, lower, photos, labels, seed, begin)
-    del photos  # where activations were kept, nobody needs them any more
     if known: freeze_depthwise(upper)
     dls, model = tensor_dls(train_on, score_on, classes, c.bs, device), nn.Sequential(upper, head).to(device)
     if say: say(f"fine_tune: {plural(len(rows), 'photo')} at {res} px ({len(y_aside)} held out to calibrate), {c}; {why}; change it with fine_tune:share=…:epochs=…:lr=…:views=…")

@@ -388,6 +388,14 @@ def test_a_worker_writes_the_file(tmp_path):
         assert not (tmp_path/'none.jpg').exists() and checkers.started == 1
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere a pipe keeps its size')
+def test_a_whole_photo_fits_into_the_pipe_of_a_worker():
+    import fcntl
+    with Checkers(1) as checkers:
+        checkers.check(PLAIN)
+        assert fcntl.fcntl(checkers._workers[0].process.stdin, fcntl.F_GETPIPE_SZ) >= 2**20
+
+
 @posix
 def test_a_worker_killed_while_idle_costs_nothing():
     with Checkers(1) as checkers:
