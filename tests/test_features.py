@@ -240,7 +240,7 @@ def test_memory_is_kept_only_where_it_can_be(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, 'fork') or platform.libc_ver()[0] != 'glibc', reason='settings of glibc')
 def test_large_memory_of_a_thread_is_used_again():
-    "Kept pages are not fetched anew: in a process of its own, because the settings can't be taken back."
+    "Kept pages are not fetched anew, once a few places have been tried: in a process of its own, because the settings can't be taken back."
     program = """
 import resource, sys, threading
 import torch
@@ -248,15 +248,14 @@ from imgcls.features import keep_memory
 if sys.argv[1] == 'keep': keep_memory()
 def use():
     for _ in range(20): torch.ones(20_000_000)  # 80 MB, more than the pool of a thread holds
-def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-t = threading.Thread(target=use)
-before = faults()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def twice(): print(-use() + use())
+t = threading.Thread(target=twice)
 t.start()
 t.join()
-print(faults() - before)
 """
     usual, kept = (int(subprocess.run([sys.executable, '-c', program, how], capture_output=True, text=True, check=True).stdout) for how in ('usual', 'keep'))
-    assert kept < usual/5
+    assert kept < usual/20
 
 
 # ---- what can't work
