@@ -61,9 +61,10 @@ class Choice:
     share: float  # of the body's work that lies below the cut
     views: int  # of each photo, the photo itself among them
     pretrained: bool  # are there weights to start from?
+    filters: bool = False  # has the body depthwise filters? They stay as they are
 
     def __str__(self):
-        if not self.pretrained: return f"random weights, so all of the body is trained: {plural(self.epochs, 'epoch')} in batches of {self.bs}, rate {self.lr:.2g}"
+        if not self.pretrained: return f"random weights, so all of the body is trained{', but for its depthwise filters' if self.filters else ''}: {plural(self.epochs, 'epoch')} in batches of {self.bs}, rate {self.lr:.2g}"
         below = f'{self.share:.0%} of the body (to step {self.at} of {self.steps}) computed once for {plural(self.views, "view")} a photo' if self.at else 'no part of the body computed once'
         return f"head first, then {plural(self.epochs, 'epoch')} in batches of {self.bs}, rate {self.lr:.2g}; {below}"
 
@@ -96,7 +97,7 @@ def choose(
     want = recipe.views or epochs if recipe.augment else 1
     views = 1 if not at else max(1, min(want, int(MEMORY//max(1, n*size(at)))))
     lr = recipe.lr if recipe.lr is not None else 7e-4*max(11, bs)/32 if known else 3e-3
-    return Choice(epochs, lr, bs, at, len(steps), steps[at-1].share if at else 0., views, known)
+    return Choice(epochs, lr, bs, at, len(steps), steps[at-1].share if at else 0., views, known, bool(depthwise(body.module)))
 
 # %% ../nbs/06a_finetune.ipynb #89a90472
 def _codes(rows, classes): return torch.from_numpy(pd.Categorical(rows.label, classes).codes.astype(np.int64))
@@ -189,7 +190,7 @@ def fit_tuned(
     set_seed(seed)
     nn.init.normal_(head.weight, std=.01)
     train_on, score_on, aside_on, ready = _data(c, recipe, body, lower, photos, labels, seed, begin)
-    if known: freeze_depthwise(upper)
+    freeze_depthwise(upper)
     dls, model = tensor_dls(train_on, score_on, classes, c.bs, device), nn.Sequential(upper, head).to(device)
     if say: say(f"fine_tune: {plural(len(rows), 'photo')} at {res} px ({len(y_aside)} held out to calibrate), {c}; {why}; change it with fine_tune:share=…:epochs=…:lr=…:views=…")
     done = _learn(c, recipe, model, dls, weights, diary(c.epochs*len(dls.train), label, first, clock), keep, seed, dtype, cbs)

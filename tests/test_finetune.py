@@ -79,6 +79,8 @@ def test_what_is_said_is_done(lite):
 def test_without_weights_all_is_trained(nothing):
     c = choose(FineTune(), 100, nothing, STEPS)
     assert not c.pretrained and c.at == 0 and c.share == 0 and c.lr == pytest.approx(3e-3) and 'random weights' in str(c)
+    still = choose(FineTune(), 100, create_body(find_weights('efficientnet_lite0', 'random')), STEPS)
+    assert still.filters and 'all of the body is trained, but for its depthwise filters' in str(still) and not c.filters and 'depthwise' not in str(c)
 
 
 def test_memory_limits_the_views(lite, monkeypatch):
@@ -225,6 +227,16 @@ def test_from_random_weights_the_whole_body_is_trained(table, nothing):
         assert not same, f'{same} were not trained'
         assert all(torch.equal(v, before[k]) for k, v in body.module.state_dict().items())
         np.testing.assert_allclose(calibrate(answers(model, test, body, res), fit.temperature), fit.probs[-1], atol=2e-3)
+
+
+def test_from_random_weights_the_depthwise_filters_stay(table):
+    rows, test = parts(table)
+    body = create_body(find_weights('mobilenet_v3_small', 'random'))
+    said = []
+    fit, _ = fit_tuned(rows, test, body, 32, FineTune(epochs=1), say=said.append)
+    same = {k for k, v in body.module.state_dict().items() if torch.equal(fit.state[f'0.{k}'], v)}
+    filters = {f'{n}.weight' for n, m in body.module.named_modules() if m in speed.depthwise(body.module)}
+    assert filters and same == filters and 'all of the body is trained, but for its depthwise filters' in said[0]
 
 
 def test_a_loss_that_is_no_number_leaves_the_head(table, lite, nothing):
