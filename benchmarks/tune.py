@@ -63,7 +63,7 @@ def one(name, recipe, seed, table, shared):
     import torch
 
     from imgcls.data import load_table, take
-    from imgcls.features import Features, features, keep_memory
+    from imgcls.features import Features, features, keep_memory, layout
     from imgcls.finetune import fit_tuned
     from imgcls.fit import fit_recipe
     from imgcls.models import create_body, find_weights
@@ -72,7 +72,7 @@ def one(name, recipe, seed, table, shared):
     table = load_table(table)
     body = create_body(find_weights(arch, shared/'weights'/weights if weights and weights != 'random' else weights))
     feats, rows, recipe_ = Features(body, res), take(table, size, seed, short='use-all'), find_recipe(recipe)[1]
-    torch.zeros(8, requires_grad=True).sum().backward()
+    torch.zeros(8, requires_grad=True, device=feats.device).sum().backward()
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports what optimizers need
     start, cpu, clock, lines = time.perf_counter(), used(), _clock(), []
     before = 0.
@@ -89,7 +89,8 @@ def one(name, recipe, seed, table, shared):
     out = dict(seconds=round(total, 1), cpu_seconds=round(spent, 1), peak_mb=round(peak_mb()), children_mb=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1e3),
                rows=[[round(before+s, 1), round(a, 4)] for s, a in zip(fit.epochs.seconds, fit.epochs.accuracy)], temperature=round(fit.temperature, 3), chosen=lines,
                photos=len(rows), right=np.packbits(fit.probs[-1].argmax(1) == targets).tobytes().hex(), n_test=len(targets))
-    if recipe == 'fine_tune': out['loop'], out['bare'] = clock.rate(), clock.bare(keep_memory)
+    if feats.device.type == 'cuda': out['gpu_mb'] = round(torch.cuda.max_memory_allocated()/1e6)
+    if recipe == 'fine_tune': out['loop'], out['bare'] = clock.rate(), clock.bare(keep_memory, layout)
     print(json.dumps(out))
 
 
@@ -108,7 +109,9 @@ def _clock():
 
         def before_train(self): self.start = time.perf_counter()
 
-        def after_train(self): self.seconds += time.perf_counter()-self.start
+        def after_train(self):
+            if torch.cuda.is_available(): torch.cuda.synchronize()
+            self.seconds += time.perf_counter()-self.start
 
         def before_batch(self):
             if not self.training: return
@@ -119,10 +122,10 @@ def _clock():
 
         def rate(self): return round(self.photos/self.seconds, 1)
 
-        def bare(self, keep_memory, n=30):
+        def bare(self, keep_memory, layout, n=30):
             (model, opt, loss, cast), (x, y) = self.parts, self.batch
             keep_memory()
-            model.to(x.device, memory_format=torch.channels_last).train()
+            model.to(x.device, memory_format=layout(model, x.device)).train()
             for m in model.modules():
                 if isinstance(m, torch.nn.BatchNorm2d) and not m.weight.requires_grad: m.eval()
 
@@ -202,13 +205,14 @@ def main():
 
     from imgcls.features import precision
     data, shared, file = cache_dir('bench'), args.shared.resolve(), FILE.with_name('tune-cuda.json') if torch.cuda.is_available() else FILE
-    for name in ('cifar10', 'clothing'):
+    names = args.sets or [s for s in SETS if torch.cuda.is_available() or not s.endswith('224')]
+    for name in {SETS[s][0] for s in names} - {'synth'}:
         if not (data/name).is_dir(): zipfile.ZipFile(shared/'data'/f'{name}.zip').extractall(data)
     result = json.loads(file.read_text()) if file.exists() else dict(sets={})
     numbers = 'with bf16' if precision(torch.device('cpu')) == torch.bfloat16 else 'without fast 16-bit numbers'
     here = f'{machine()} ({torch.cuda.get_device_name() if torch.cuda.is_available() else numbers})'
     say(f"{here}; {versions()}")
-    for name in args.sets or [s for s in SETS if torch.cuda.is_available() or not s.endswith('224')]:
+    for name in names:
         folder, classes, size, res, arch, weights, _ = SETS[name]
         say(f"{name}: {folder}, {size} photos a class, {res} px, {arch}, {weights or 'its own weights'}")
         old = result['sets'].get(name, {}).get('runs', {})

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import TrainEvalCallback
+from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import set_seed
@@ -26,7 +27,7 @@ from torch import nn
 
 from .calibration import calibrate, fit_temperature, hold_out
 from .core import UserError, plural
-from .features import at_once, default_device, fold_batchnorm, keep_memory
+from .features import at_once, default_device, depthwise, fold_batchnorm, keep_memory, layout
 from .models import Body
 from imgcls.speed import (
     Autocast,
@@ -38,7 +39,6 @@ from imgcls.speed import (
     augment,
     cached_views,
     cut,
-    depthwise,
     freeze_depthwise,
     load_pixels,
     normalised,
@@ -116,7 +116,7 @@ def _scores(model, x, prepare=None):
     out, p = [], next(model.parameters())
     for a in x.split(at_once(p.device, p.dtype)):
         a = prepare(a, 0) if prepare else a.float()
-        out.append(model(a.contiguous(memory_format=torch.channels_last)).float().cpu())
+        out.append(model(a.contiguous(memory_format=layout(model, p.device))).float().cpu())
     return torch.cat(out)
 
 # %% ../nbs/06a_finetune.ipynb #52877b08
@@ -138,7 +138,9 @@ def _data(c, recipe, body, lower, photos, labels, seed, begin):
 def _learn(c, recipe, model, dls, weights, book, keep, seed, dtype, cbs):
     "Head and upper part, together."
     weigh = None if weights is None else torch.tensor(np.asarray(weights), dtype=torch.float32, device=dls.device)
-    cbs = [TrainEvalCallback(), ChannelsLast(), *([Autocast(dtype)] if dtype != torch.float32 else []), *([FrozenNorm()] if c.pretrained else []), *cbs]
+    low = [] if dtype == torch.float32 else [MixedPrecision()] if dtype == torch.float16 else [Autocast(dtype)]
+    last = [ChannelsLast()] if layout(model, torch.device(dls.device)) == torch.channels_last else []
+    cbs = [TrainEvalCallback(), *last, *low, *([FrozenNorm()] if c.pretrained else []), *cbs]
     # without fastai's recorder and bar: `book` writes down what is needed, and their events are felt when a step takes 20 ms
     learn = Learner(dls, model, CrossEntropyLossFlat(weight=weigh, label_smoothing=recipe.smoothing), opt_func=adamw, cbs=cbs, default_cbs=False)
     if c.pretrained: book.good = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}  # the head alone is worth keeping
@@ -166,7 +168,7 @@ def fit_tuned(
     cbs: tuple = (),  # more fastai callbacks; they see activations where others see photos
 ) -> tuple[Fit, nn.Sequential]:  # what the training leaves behind, and the model: the body and a linear head
     "Fine-tune a body; raise `LossIsNaN` when not one epoch ends with a number."
-    clock, w, device = time.perf_counter(), body.weights, device or default_device()
+    clock, w, device = time.perf_counter(), body.weights, torch.device(device or default_device())
     keep_memory()
     classes, known, aside = sorted(test.label.unique()), w.origin != 'random', hold_out(rows, recipe.calibrate, seed)
     parts = [rows[~aside], rows[aside], test]
@@ -176,10 +178,10 @@ def fit_tuned(
     net = fold_batchnorm(body.module, res) if known else body.module
     net = copy.deepcopy(net) if net is body.module else net
     steps = stages(net.eval(), res)
-    dtype, why = training_precision(net, torch.device(device)) if known else (torch.float32, 'fp32')
-    c = choose(recipe, len(y), body, steps, lambda at: _bytes(steps, at, res), heavy=torch.device(device).type == 'cpu' and dtype == torch.float32 and not depthwise(net))
+    dtype, why = training_precision(net, device) if known else (torch.float32, 'fp32')
+    c = choose(recipe, len(y), body, steps, lambda at: _bytes(steps, at, res), heavy=device.type == 'cpu' and dtype == torch.float32 and not depthwise(net))
     _, lower, upper = cut(steps, c.share if c.at else -1)
-    upper, head, first = upper.to(device, memory_format=torch.channels_last), nn.Linear(body.n_features, len(classes)), []
+    upper, head, first = upper.to(device, memory_format=layout(upper, device)), nn.Linear(body.n_features, len(classes)), []
 
     def begin(plain, scored, prepare=None):
         "The head, on the features of the untouched body."
@@ -187,7 +189,7 @@ def fit_tuned(
         fit = fit_head(X, y.numpy(), X_test, y_test.numpy(), len(classes), Frozen(), seed, weights)
         head.load_state_dict(fit.state)
         first.append((dict(fit.epochs.iloc[-1], epoch=1, seconds=time.perf_counter()-clock), fit.probs[-1]))
-    set_seed(seed)
+    set_seed(seed, reproducible=True)
     nn.init.normal_(head.weight, std=.01)
     train_on, score_on, aside_on, ready = _data(c, recipe, body, lower, photos, labels, seed, begin)
     freeze_depthwise(upper)

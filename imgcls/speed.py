@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['adamw', 'KeepMemory', 'empty', 'load_pixels', 'augment', 'Tensors', 'TensorLoader', 'normalised', 'tensor_dls',
-           'FrozenNorm', 'unfold_batchnorm', 'depthwise', 'freeze_depthwise', 'ChannelsLast', 'Autocast',
-           'training_precision', 'Stage', 'stages', 'cut', 'cached_views', 'Resume']
+           'FrozenNorm', 'unfold_batchnorm', 'freeze_depthwise', 'ChannelsLast', 'Autocast', 'training_precision',
+           'Stage', 'stages', 'cut', 'cached_views', 'Resume']
 
 # %% ../nbs/05a_speed.ipynb #d19b6dff
 import copy
@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .core import PhotoError, UserError, atomic, decode, progress
-from .features import at_once, keep_memory, norm_pairs, precision, to_pixels
+from .features import at_once, depthwise, keep_memory, layout, norm_pairs, precision, to_pixels
 from .models import Body
 
 # %% ../nbs/05a_speed.ipynb #005857cc
@@ -110,7 +110,7 @@ class Tensors:
         if self.views: which = torch.randint(len(self.x), (len(ix),), generator=torch.Generator().manual_seed(seed)).to(ix.device)
         x = self.x[which, ix] if self.views else self.x[ix]
         x = self.prepare(x, seed) if self.prepare else x.float()
-        return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), self.y[ix]
+        return x, self.y[ix]
 
 # %% ../nbs/05a_speed.ipynb #3f061124
 class TensorLoader(DataLoader):
@@ -190,13 +190,6 @@ def unfold_batchnorm(
     return out
 
 # %% ../nbs/05a_speed.ipynb #4de67bcd
-def depthwise(
-    module: nn.Module,  # any net
-) -> list[nn.Conv2d]:  # its layers with a filter for each channel
-    "Return the depthwise convolutions of a net."
-    return [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
-
-
 def freeze_depthwise(
     module: nn.Module,  # any net
 ) -> int:  # how many of its weights won't be trained
@@ -233,7 +226,9 @@ def training_precision(
     device: torch.device,  # where
 ) -> tuple[torch.dtype, str]:  # float32 or a 16-bit kind, and why, in a few words
     "Return the kind of numbers with which a training step is quickest, by a rule that gives the same answer every time."
-    if device.type == 'cuda': return (torch.bfloat16, 'bf16') if torch.cuda.is_bf16_supported() else (torch.float32, 'fp32')
+    if device.type == 'cuda':
+        if torch.cuda.is_bf16_supported(including_emulation=False): return torch.bfloat16, 'bf16'
+        return (torch.float32, 'fp32 (depthwise filters are slow to start in fp16)') if depthwise(module) else (torch.float16, 'fp16')
     low = precision(device)
     if low == torch.float32: return low, 'fp32 (this processor has no fast 16-bit numbers)'
     return (torch.float32, 'fp32 (depthwise filters are slower in bf16)') if depthwise(module) else (low, 'bf16')
@@ -317,10 +312,10 @@ def _through(module, x, prepare, out, seed=0, bs=64, label=''):
             torch.set_num_threads(1)
             local.ready = True
         with torch.inference_mode():
-            a = prepare(x[i:i+bs], seed+i).to(p.device, p.dtype, memory_format=torch.channels_last)
+            a = prepare(x[i:i+bs], seed+i).to(p.device, p.dtype, memory_format=layout(module, p.device))
             for o, part in zip(out[i:i+bs].split(few), a.split(few)): o[:] = module(part).to(out.device, dtype)
-    starts, threads = range(0, len(x), bs), torch.get_num_threads() if p.device.type == 'cpu' else 1
-    with ThreadPoolExecutor(threads) as pool:
+    starts, threads = range(0, len(x), bs), torch.get_num_threads()
+    with ThreadPoolExecutor(threads if p.device.type == 'cpu' else 1) as pool:
         for _ in progress(pool.map(one, starts), total=len(starts), label=label): pass
     torch.set_num_threads(threads)
 
@@ -337,7 +332,7 @@ def cached_views(
 ) -> torch.Tensor:  # views × n × channels × height × width, float16 (or bfloat16)
     "Return the activations at the cut, for each view of each photo."
     device = x.device
-    low = copy.deepcopy(lower).to(device, precision(device), memory_format=torch.channels_last).eval()
+    low = copy.deepcopy(lower).to(device, precision(device, lower), memory_format=layout(lower, device)).eval()
     p = next(low.parameters())
     with torch.inference_mode(): shape = low(torch.zeros(1, 3, *x.shape[2:], device=device, dtype=p.dtype)).shape[1:]
     kind = torch.float16 if p.dtype == torch.float32 else p.dtype

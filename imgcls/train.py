@@ -274,12 +274,12 @@ def fastai_dls(
     body: Body,  # whose mean and deviation the photos get
     res: int,  # pixels
     recipe: object = Fastai(),  # whose transforms and batch size are taken
-    num_workers: int | None = None,  # processes that open photos; None: up to one a core, none on Windows or for few photos
+    num_workers: int | None = None,  # processes that open photos; None: as many as fastai takes, none on Windows or for few photos
     method: str = 'crop',  # how a photo becomes a square: 'crop' (the middle; in training, anywhere) or 'squish'
 ):  # fastai `DataLoaders`
     "Return fastai's `DataLoaders` with the transforms of a recipe."
-    from fastai.vision.all import CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, TransformBlock
-    if num_workers is None: num_workers = 0 if sys.platform == 'win32' or len(rows) < 500 else min(8, torch.get_num_threads())
+    from fastai.vision.all import CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, TransformBlock, defaults
+    if num_workers is None: num_workers = 0 if sys.platform == 'win32' or len(rows) < 500 else defaults.cpus
     both, n = pd.concat([rows, test], ignore_index=True), len(rows)
     item, batch = recipe.tfms(res, method == 'squish')
     image = TransformBlock(type_tfms=_open_photo, batch_tfms=ImageBlock().batch_tfms, item_tfms=ImageBlock().item_tfms)

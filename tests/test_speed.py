@@ -338,6 +338,11 @@ def test_numbers_are_chosen_by_a_rule(monkeypatch):
     assert speed.training_precision(depthwise, cpu)[0] == torch.float32
     monkeypatch.setattr(speed, 'precision', lambda device: torch.float32)
     assert speed.training_precision(dense, cpu) == (torch.float32, 'fp32 (this processor has no fast 16-bit numbers)')
+    card = torch.device('cuda')
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: including_emulation)  # as a T4: it can only imitate bf16
+    assert speed.training_precision(dense, card) == (torch.float16, 'fp16') and speed.training_precision(depthwise, card)[0] == torch.float32
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: True)
+    assert speed.training_precision(dense, card) == speed.training_precision(depthwise, card) == (torch.bfloat16, 'bf16')
 
 
 # ---- going on
