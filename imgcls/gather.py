@@ -41,7 +41,9 @@ _REFUSED = ['url', 'page', 'provider', 'query', 'reason', 'detail', 'time', 'cla
 def _line(cells):
     "One line of a CSV, whatever is in the cells."
     out = io.StringIO()
-    csv.writer(out, lineterminator='\n').writerow(x if x.isprintable() else ''.join(c if c.isprintable() else ' ' for c in x) for x in map(str, cells))
+    cells = [*map(str, cells)]
+    if not ''.join(cells).isprintable(): cells = [''.join(c if c.isprintable() else ' ' for c in x) for x in cells]
+    csv.writer(out, lineterminator='\n').writerow(cells)
     return out.getvalue().encode(errors='replace')
 
 

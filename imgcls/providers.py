@@ -36,6 +36,9 @@ _BLOCK = re.compile(r'</?(?:br|p|div|li|ul|ol|t[dhr]|h\d)\b[^<>]*>', re.I)
 _MARKUP = re.compile(r'<(script|style)\b[^<]*(?:<(?!/\1)[^<]*)*(?:</\1[^<>]*>|$)|<!--.*?(?:-->|$)|</?[a-z!?][^<>]*>', re.I | re.S)
 
 
+_CLEAN = re.compile(r"(?:[!-%'-;=-~]+(?: [!-%'-;=-~]+)*)?")  # text with which nothing needs to be done, as most of it is
+
+
 def _visible(c):
     "A character that may stand in a text, or what takes its place."
     kind = unicodedata.category(c)
@@ -48,6 +51,7 @@ def plain(
     limit: int = 200,  # characters
 ) -> str:  # one line without markup, '' for what is no text and no number
     "Return a text from the web as plain text, cut to a length."
+    if isinstance(text, str) and len(text) <= limit and _CLEAN.fullmatch(text): return text
     if isinstance(text, int) and not isinstance(text, bool) and abs(text) < 1e18: text = str(text)
     if not isinstance(text, str): return ''
     text = text[:50*limit]
@@ -57,18 +61,21 @@ def plain(
     return text if len(text) <= limit else text[:limit-1].rstrip() + '…'
 
 # %% ../nbs/01_providers.ipynb #d6f5011c
-def web(
-    url,  # anything
-) -> str:  # the address, with blanks and letters beyond ASCII written as %20 and the like; '' when it is none
-    "Return an address of the web that can be used as it is."
-    if not isinstance(url, str) or len(url) > 2000: return ''
-    url = url.strip()
+@lru_cache(4096)  # an address is looked at in each record that has it
+def _web(url):
     if not url.isprintable(): return ''
     try:
         u = urlsplit(url)
         if u.scheme not in ('http', 'https') or not u.hostname or u.username is not None or ' ' in u.netloc or u.port == 0: return ''
         return u._replace(path=quote(u.path, "%/:@!$&'()*+,;=~"), query=quote(u.query, "%/:@!$&'()*+,;=~?"), fragment='').geturl()
     except ValueError: return ''
+
+
+def web(
+    url,  # anything
+) -> str:  # the address, with blanks and letters beyond ASCII written as %20 and the like; '' when it is none
+    "Return an address of the web that can be used as it is."
+    return _web(url.strip()) if isinstance(url, str) and len(url) <= 2000 else ''
 
 # %% ../nbs/01_providers.ipynb #3142e38c
 _CC = {f'cc-{c}': (f'CC {c.upper()} 4.0', f'https://creativecommons.org/licenses/{c}/4.0/') for c in ('by', 'by-sa', 'by-nd', 'by-nc', 'by-nc-sa', 'by-nc-nd')}
@@ -95,7 +102,12 @@ def licence_id(
     url='',  # the address that it gives beside it
 ) -> str:  # a key of `LICENCES`, 'unknown' unless it is clear
     "Return the short name of a licence."
-    text, found = ' '.join(x[:2000].casefold() for x in (text, url) if isinstance(x, str)), set()
+    return _licence(' '.join(x[:2000].casefold() for x in (text, url) if isinstance(x, str)))
+
+
+@lru_cache(256)  # a source says the same of many photos
+def _licence(text):
+    found = set()
     for code, dedicated in _URL.findall(text):
         flags = code.strip('-').split('-')
         if dedicated or code == 'publicdomain': found.add('cc0' if dedicated == 'zero' else 'pdm')

@@ -644,6 +644,10 @@ def test_plain_is_plain(text):
     assert not any(t in out.lower() for t in ('<b>', '<script', '<img', '</'))
 
 
+@given(st.text(st.sampled_from('ab &<>;#1"\'~!%=/-\t\n\x7f\xa0\xad\u0301Z\u00e9'), max_size=30))
+def test_plain_is_the_same_by_the_short_way(text): assert plain(text) == plain(' ' + text), 'a blank in front is what the long way is for'
+
+
 @given(st.one_of(anything, st.tuples(st.sampled_from(['http://', 'https://', 'HTTP://', 'ftp://', 'file:///', '//', 'http://a:b@', 'http://[']), anything).map(''.join)))
 def test_web_is_an_address(text):
     out = web(text)
