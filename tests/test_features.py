@@ -63,7 +63,7 @@ def cosine(a, b):
 @pytest.mark.parametrize('arch, res', [('efficientnet_lite0', 64), ('resnet18', 64), ('test_vit', 160)])
 def test_features_do_not_depend_on_their_neighbours(table, cache, monkeypatch, arch, res, dtype):
     monkeypatch.setattr(features_room, 'at_once', lambda device, dtype: 16)
-    monkeypatch.setattr(features_room, 'precision', lambda device: dtype)
+    monkeypatch.setattr(features_room, 'precision', lambda device, module: dtype)
     body = create_body(arch) if arch == 'efficientnet_lite0' else random_body(arch)
     X = features(table, Features(body, res))
     assert X.shape == (90, body.n_features) and X.dtype == np.float16 and np.isfinite(X).all()

@@ -333,10 +333,10 @@ def test_autocast_leaves_nothing_behind(photos):
 def test_numbers_are_chosen_by_a_rule(monkeypatch):
     cpu, dense = torch.device('cpu'), nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2))
     depthwise = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
-    monkeypatch.setattr(speed, 'precision', lambda device: torch.bfloat16)
+    monkeypatch.setattr(speed, 'precision', lambda device, module=None: torch.bfloat16)
     assert speed.training_precision(dense, cpu) == (torch.bfloat16, 'bf16')
     assert speed.training_precision(depthwise, cpu)[0] == torch.float32
-    monkeypatch.setattr(speed, 'precision', lambda device: torch.float32)
+    monkeypatch.setattr(speed, 'precision', lambda device, module=None: torch.float32)
     assert speed.training_precision(dense, cpu) == (torch.float32, 'fp32 (this processor has no fast 16-bit numbers)')
     card = torch.device('cuda')
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: including_emulation)  # as a T4: it can only imitate bf16
