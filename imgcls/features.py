@@ -92,7 +92,7 @@ def precision(
     flags = getattr(torch.cpu, 'get_capabilities', dict)()
     return torch.bfloat16 if device.type == 'cpu' and any(flags.get(f) for f in ('avx512_bf16', 'amx_bf16', 'bf16')) else torch.float32
 
-
+# %% ../nbs/05_features.ipynb #c81f0a3d
 def layout(
     module: nn.Module,  # a body, or a part of it
     device: torch.device,  # where it will run

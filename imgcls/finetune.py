@@ -114,9 +114,10 @@ def _bytes(steps, at, res):
 def _scores(model, x, prepare=None):
     model.eval()
     out, p = [], next(model.parameters())
+    order = layout(model, p.device)
     for a in x.split(at_once(p.device, p.dtype)):
         a = prepare(a, 0) if prepare else a.float()
-        out.append(model(a.contiguous(memory_format=layout(model, p.device))).float().cpu())
+        out.append(model(a.contiguous(memory_format=order)).float().cpu())
     return torch.cat(out)
 
 # %% ../nbs/06a_finetune.ipynb #52877b08

@@ -46,7 +46,7 @@ def _line(cells):
     csv.writer(out, lineterminator='\n').writerow(cells)
     return out.getvalue().encode(errors='replace')
 
-
+# %% ../nbs/01c_gather.ipynb #d40e96b1
 class _Book:
     "A CSV file that grows by a line at a time."
     def __init__(self, path, columns):

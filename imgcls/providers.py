@@ -34,8 +34,6 @@ from .core import UserError, plural
 # %% ../nbs/01_providers.ipynb #a8ea281c
 _BLOCK = re.compile(r'</?(?:br|p|div|li|ul|ol|t[dhr]|h\d)\b[^<>]*>', re.I)
 _MARKUP = re.compile(r'<(script|style)\b[^<]*(?:<(?!/\1)[^<]*)*(?:</\1[^<>]*>|$)|<!--.*?(?:-->|$)|</?[a-z!?][^<>]*>', re.I | re.S)
-
-
 _CLEAN = re.compile(r"(?:[!-%'-;=-~]+(?: [!-%'-;=-~]+)*)?")  # text with which nothing needs to be done, as most of it is
 
 

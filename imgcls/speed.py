@@ -304,15 +304,14 @@ def cut(
 def _through(module, x, prepare, out, seed=0, bs=64, label=''):
     "Send photos through the part below the cut, one thread a core, into `out`."
     p, dtype = next(module.parameters()), out.dtype
-    few = at_once(p.device, p.dtype)
-    local = threading.local()
+    few, order, local = at_once(p.device, p.dtype), layout(module, p.device), threading.local()
 
     def one(i):
         if p.device.type == 'cpu' and not hasattr(local, 'ready'):
             torch.set_num_threads(1)
             local.ready = True
         with torch.inference_mode():
-            a = prepare(x[i:i+bs], seed+i).to(p.device, p.dtype, memory_format=layout(module, p.device))
+            a = prepare(x[i:i+bs], seed+i).to(p.device, p.dtype, memory_format=order)
             for o, part in zip(out[i:i+bs].split(few), a.split(few)): o[:] = module(part).to(out.device, dtype)
     starts, threads = range(0, len(x), bs), torch.get_num_threads()
     with ThreadPoolExecutor(threads if p.device.type == 'cpu' else 1) as pool:
