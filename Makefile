@@ -20,7 +20,7 @@ alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache OMP_NUM_THREADS=1 $(1); failed
 
 SHARED ?= ../shared
 
-.PHONY: study test check nbtest pytest test-latest bench live-gather docs readme prepare lab setup help clean
+.PHONY: study test check nbtest pytest fuzz shape test-latest bench live-gather docs readme prepare lab setup help clean
 
 study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
 	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
@@ -39,6 +39,9 @@ nbtest: $(READY)  ## run every notebook as a test
 pytest: $(READY)  ## the tests of tests/
 	$(BIN)/python -m pytest -n 2
 
+fuzz: $(READY)  ## the property tests with other random examples than `make test` draws, and more of them
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 -m hypothesis
+
 test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(PYTHON) tools/can_venv.py
@@ -56,7 +59,10 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/gather.py
 
 live-gather: $(READY)  ## ask the real services for a few photos each (needs the internet)
-	$(BIN)/python -m pytest -m network tests/test_providers.py tests/test_gather.py
+	$(BIN)/python -m pytest -m network tests/gather
+
+shape: $(READY)  ## print how the code and its notebooks are built: lines, functions, cells, prose
+	$(BIN)/python tools/shape.py
 
 docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 	$(BIN)/python tools/docs.py

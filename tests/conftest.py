@@ -1,14 +1,21 @@
-"""What all tests share: a cache of their own, one thread a worker, and tests left out where they can't run."""
+"""What all tests share: a cache of their own, one thread a worker, and which tests can't run here."""
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# `make test` draws the same examples in each run, so that it never fails by luck; `make fuzz` draws others.
+settings.register_profile('fixed', derandomize=True)
+settings.register_profile('random', max_examples=1000)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
 # Set before anything imports torch: the workers of `pytest -n` share the cores.
 if 'PYTEST_XDIST_WORKER' in os.environ: os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
+CHROMIUM_OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
 
 
 def _browser(): return next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -58,6 +65,6 @@ def page(chromium):
     "A page of headless Chromium, driven by Playwright."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=['--no-sandbox', '--disable-gpu', '--disable-background-networking'])
+        browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         yield browser.new_page()
         browser.close()

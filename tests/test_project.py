@@ -1,4 +1,4 @@
-"""The rules of the repository: how rooms import each other, what notebooks look like, what is installed, what git does with them."""
+"""The rules of the repository: imports between rooms, notebooks, what is installed, the site, git."""
 import ast
 import importlib.util
 import json
@@ -15,33 +15,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT/'nbs').rglob('[!._]*.ipynb'))
-ROOMS = {m[2]: m[1] for p in NOTEBOOKS if (m := re.fullmatch(r'(\d\d[a-z]?)_(\w+)\.ipynb', p.name))}  # 05 < 05a < 06
+ROOMS = {m[2]: int(m[1]) for p in (ROOT/'nbs/api').glob('*.ipynb') if (m := re.fullmatch(r'(\d\d)_([\w.]+)',
+                                                                                         p.stem))}
 each_notebook = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 
 
 def cells(path, kind):
-    return [''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == kind]
+    return [''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells']
+            if c['cell_type'] == kind]
 
 
 def outputs(path):
     return [o for c in json.loads(path.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
 
 
-def own_imports(source):
-    "What `source` imports from imgcls: [(room, name)]; the name is None for `import imgcls.room`."
+def own_imports(source, package='imgcls'):
+    """What `source`, in a file of `package`, imports from imgcls: [(room, name)], such as ('core', 'plural').
+
+    The name is None where the room itself is imported."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            full = ('imgcls.' if node.level else '')+(node.module or '')
-            if full == 'imgcls' or full == 'imgcls.': found += [(a.name, None) for a in node.names if a.name != '__version__']
-            elif full.startswith('imgcls.'): found += [(full.split('.')[1], a.name) for a in node.names]
-        elif isinstance(node, ast.Import): found += [(a.name.split('.')[1], None) for a in node.names if a.name.startswith('imgcls.')]
-    return found
+        if isinstance(node, ast.Import): found += [(a.name, None) for a in node.names]
+        if not isinstance(node, ast.ImportFrom): continue
+        above = package.split('.')[:len(package.split('.'))-node.level+1] if node.level else []
+        base = '.'.join([*above, *filter(None, [node.module])])
+        for a in node.names:
+            whole = f'{base}.{a.name}'.removeprefix('imgcls.')
+            found.append((f'imgcls.{whole}', None) if whole in ROOMS else (base, a.name))
+    return [(room.removeprefix('imgcls.'), name) for room, name in found if room.startswith('imgcls.')]
 
 
 def notebook_source(path):
     "A notebook's Python, without magics and shell lines."
-    return '\n'.join(re.sub(r'^\s*[%!].*$', '', s, flags=re.M) for s in cells(path, 'code') if not s.lstrip().startswith('%%'))
+    code = [s for s in cells(path, 'code') if not s.lstrip().startswith('%%')]
+    return '\n'.join(re.sub(r'^\s*[%!].*$', '', s, flags=re.M) for s in code)
 
 
 def settings():
@@ -53,41 +60,67 @@ def settings():
 # Rooms
 
 def test_room_numbers_are_unique():
-    assert len(set(ROOMS.values())) == len(ROOMS)
+    assert len(set(ROOMS.values())) == len(ROOMS) > 30
+
+
+def test_numbers_go_by_tens():
+    "Rooms of one package share the tens, so that the sidebar and the folders show the same order."
+    tens = {}
+    for room, number in ROOMS.items(): tens.setdefault(number//10, set()).add(room.partition('.')[0])
+    assert all(len(packages) == 1 for packages in tens.values()), tens
 
 
 @each_notebook
 def test_rooms_import_only_lower_rooms(path):
-    room = re.sub(r'^\d\d[a-z]?_', '', path.stem)
-    if room not in ROOMS: return  # index and lessons may import everything
+    room = re.sub(r'^\d\d_', '', path.stem)
+    if room not in ROOMS: return  # the front page and lessons may import everything
     for other, name in own_imports(notebook_source(path)):
         # a notebook may import its own module, to show it as its reader will
         assert other in ROOMS, f'{path.name} imports imgcls.{other}, which no notebook makes'
-        assert ROOMS[other] <= ROOMS[room], f'{path.name} imports imgcls.{other}, a higher room'
+        assert ROOMS[other] <= ROOMS[room], f'{path.name} imports imgcls.{other}, which comes later'
         if room != 'all': assert name != '*', f'{path.name}: import names from imgcls.{other}, not *'
 
 
 def test_modules_import_only_lower_rooms():
-    modules = [p for p in (ROOT/'imgcls').glob('*.py') if not p.name.startswith('_')]
-    assert {p.stem for p in modules} == set(ROOMS)
-    for p in modules:
-        for other, _ in own_imports(p.read_text(encoding='utf-8')):
-            assert other in ROOMS, f'imgcls.{p.stem} imports imgcls.{other}, which no notebook makes'
-            assert ROOMS[other] < ROOMS[p.stem], f'imgcls.{p.stem} imports imgcls.{other}'
+    modules = {p.relative_to(ROOT/'imgcls').with_suffix('').as_posix().replace('/', '.'): p
+               for p in (ROOT/'imgcls').rglob('*.py') if not p.name.startswith('_')}
+    assert {*modules} == {*ROOMS}
+    for room, p in modules.items():
+        package = '.'.join(['imgcls', *room.split('.')[:-1]])
+        for other, _ in own_imports(p.read_text(encoding='utf-8'), package):
+            assert other in ROOMS, f'imgcls.{room} imports imgcls.{other}, which no notebook makes'
+            assert ROOMS[other] < ROOMS[room], f'imgcls.{room} imports imgcls.{other}'
 
 
 def test_own_imports_sees_every_form():
-    lines = 'import imgcls.data', 'from imgcls.core import *', 'from . import synth', 'from .study import Study', 'from imgcls import cli'
-    assert own_imports('\n'.join(lines)) == [('data', None), ('core', '*'), ('synth', None), ('study', 'Study'), ('cli', None)]
+    lines = ('import imgcls.data.table', 'from imgcls.core import *', 'from ..core import plural',
+             'from .split import take', 'from . import files', 'from imgcls.data import table',
+             'from imgcls import __version__', 'import os')
+    assert own_imports('\n'.join(lines), 'imgcls.data') == [
+        ('data.table', None), ('core', '*'), ('core', 'plural'), ('data.split', 'take'), ('data.files', None),
+        ('data.table', None)]
+
+
+def test_tests_lie_in_the_folders_of_the_package():
+    packages = {r.partition('.')[0] for r in ROOMS if '.' in r}
+    folders = {p.parent.relative_to(ROOT/'tests').as_posix() for p in (ROOT/'tests').rglob('test_*.py')}
+    assert folders - {'.'} <= packages
+
+
+def test_no_data_in_attrs():
+    "A DataFrame's attrs vanish in joins and copies; values of their own carry what belongs to a table."
+    for p in [*(ROOT/'imgcls').rglob('*.py'), *NOTEBOOKS]:
+        assert not re.search(r'\w\.attrs\b(?! = \{k: v for k, v in tag)',
+                             p.read_text(encoding='utf-8')), f'{p.name} uses DataFrame.attrs'
 
 
 # Notebooks
 
 @each_notebook
 def test_notebook_begins_with_title_and_summary(path):
-    nb = json.loads(path.read_text(encoding='utf-8'))
-    first = nb['cells'][0]
-    assert first['cell_type'] == 'markdown' and re.match(r'# \S.*\n+> \S', ''.join(first['source'])), 'first cell: # title, then > summary'
+    first = json.loads(path.read_text(encoding='utf-8'))['cells'][0]
+    assert first['cell_type'] == 'markdown'
+    assert re.match(r'# \S.*\n+> \S', ''.join(first['source'])), 'first cell: # title, then > summary'
 
 
 @each_notebook
@@ -106,24 +139,31 @@ def test_notebook_has_no_error_and_carries_outputs(path):
 
 @each_notebook
 def test_imports_stand_alone(path):
-    "The docs tools run cells with imports, so that nothing else may stand in these; exported cells are run anyway."
+    "The docs tools run cells with imports, so nothing else may stand in these; exported cells run anyway."
     for source in cells(path, 'code'):
         if re.search(r'^#\|\s*export', source, re.M): continue
-        kinds = {isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(re.sub('^[%!].*', '', source, flags=re.M)).body}
+        kinds = {isinstance(node,
+                            (ast.Import, ast.ImportFrom)) for node in ast.parse(re.sub('^[%!].*', '', source,
+                                                                                       flags=re.M)).body}
         assert len(kinds) < 2, f'{path.name}: imports want a cell of their own:\n{source}'
 
 
 @pytest.mark.slow
 def test_the_site_renders(tmp_path):
-    if not shutil.which('smalldocs', path=Path(sys.executable).parent): pytest.skip('smalldocs is not in this environment')
-    for name in subprocess.run(['git', 'ls-files', 'nbs', 'imgcls', 'tools', 'settings.ini'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+    if not shutil.which('smalldocs', path=Path(sys.executable).parent):
+        pytest.skip('smalldocs is not in this environment')
+    files = subprocess.run(['git', 'ls-files', 'nbs', 'imgcls', 'tools', 'settings.ini'], cwd=ROOT,
+                           capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
         (tmp_path/name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT/name, tmp_path/name)
-    done = subprocess.run([sys.executable, tmp_path/'tools'/'docs.py'], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, tmp_path/'tools'/'docs.py'], cwd=tmp_path, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    pages = {p.stem for p in (tmp_path/'_docs').glob('*.html')}
-    assert {re.sub(r'^\d\d[a-z]?_', '', p.stem) for p in NOTEBOOKS} <= pages
-    assert '<iframe title=' in (tmp_path/'_docs'/'explorer.html').read_text(encoding='utf-8')
+    pages = {p.relative_to(tmp_path/'_docs').as_posix() for p in (tmp_path/'_docs').rglob('*.html')}
+    assert {'index.html', *(f'api/{room}.html' for room in ROOMS)} <= pages
+    with_explorer = [p for p in pages if '<iframe title=' in (tmp_path/'_docs'/p).read_text(encoding='utf-8')]
+    assert any(p.startswith('api/explorer.') for p in with_explorer)
 
 
 # What is installed
@@ -143,19 +183,47 @@ def test_pyproject_agrees_with_settings():
 def test_version_has_one_source():
     import imgcls
     assert imgcls.__version__ == settings()['version']
-    shown = subprocess.run([sys.executable, 'setup.py', '--version'], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run([sys.executable, 'setup.py', '--version'], cwd=ROOT, capture_output=True,
+                           text=True, check=True).stdout
     assert shown.strip().splitlines()[-1] == settings()['version']
 
 
 def test_setup_needs_no_pkg_resources():
-    code = 'import sys; sys.modules["pkg_resources"] = None; sys.argv = ["setup.py", "--version"]; exec(open("setup.py").read())'
+    code = ('import sys; sys.modules["pkg_resources"] = None; sys.argv = ["setup.py", "--version"]; '
+            'exec(open("setup.py").read())')
     code = f'__file__ = "setup.py"; {code}'
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True)
 
 
 def test_importing_everything_is_quiet():
-    done = subprocess.run([sys.executable, '-c', 'import imgcls.all, fastai.vision.all'], capture_output=True, text=True, check=True)
+    code = 'import imgcls.all, fastai.vision.all'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stderr == ''
+
+
+def star_imports(*modules):
+    "What star imports bring: {name: value} of each module alone, and of both, one after the other."
+    alone = [{}, {}]
+    for names, module in zip(alone, modules): exec(f'from {module} import *', names)
+    both = {}
+    for module in modules: exec(f'from {module} import *', both)
+    return alone, both
+
+
+@pytest.mark.parametrize('order', [('imgcls.all', 'fastai.vision.all'), ('fastai.vision.all', 'imgcls.all')],
+                         ids=['first', 'last'])
+def test_star_imports_of_imgcls_and_fastai_live_together(order):
+    alone, both = star_imports(*order)
+    for names in alone:
+        broken = [n for n, v in names.items() if n != '__builtins__' and both[n] is not v]
+        assert not broken, f'{order}: {broken} mean something else when both are imported'
+
+
+def test_star_import_hides_no_builtin():
+    import builtins
+
+    import imgcls.all
+    assert not {*imgcls.all.__all__} & {*dir(builtins)} - {'__doc__'}
 
 
 # The command
@@ -168,7 +236,8 @@ def test_help_is_quick_and_leaves_heavy_packages_alone():
         assert done.returncode == 0, done.stderr[-500:]
         return time.perf_counter()-start, done
     _, done = run('-X', 'importtime')
-    loaded = {line.rsplit('|', 1)[1].strip() for line in done.stderr.splitlines() if line.startswith('import time:')}
+    lines = [line for line in done.stderr.splitlines() if line.startswith('import time:')]
+    loaded = {line.rsplit('|', 1)[1].strip() for line in lines}
     assert 'imgcls.cli' in loaded and 'study' in done.stdout
     assert not loaded & {'torch', 'fastai', 'timm', 'torchvision', 'pandas', 'numpy', 'matplotlib', 'scipy'}
     assert min(run()[0] for _ in range(3)) < .5  # the best of three: other work may run here
@@ -177,7 +246,8 @@ def test_help_is_quick_and_leaves_heavy_packages_alone():
 # git
 
 def git(*args, cwd, ok=True):
-    done = subprocess.run(['git', '-c', 'user.name=t', '-c', 'user.email=t@t', *args], cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(['git', '-c', 'user.name=t', '-c', 'user.email=t@t', *args], cwd=cwd,
+                          capture_output=True, text=True)
     assert not ok or done.returncode == 0, done.stderr
     return done
 
@@ -189,7 +259,7 @@ in_clone = pytest.mark.skipif(not (ROOT/'.git').exists() or not shutil.which('gi
 def test_merge_driver_is_defined():
     named = git('check-attr', 'merge', 'nbs/index.ipynb', cwd=ROOT).stdout.strip().rsplit(' ', 1)[1]
     driver = git('config', f'merge.{named}.driver', cwd=ROOT, ok=False).stdout.strip()
-    assert driver, f'.gitattributes names the merge driver {named}, which this clone does not define: run make setup'
+    assert driver, f'this clone does not define the merge driver {named} of .gitattributes: run make setup'
     assert Path(re.match(r'"(.*?)"', driver)[1]).exists(), driver
 
 
@@ -197,12 +267,14 @@ def test_merge_driver_is_defined():
 def test_merging_keeps_a_notebook_valid(tmp_path):
     "Both sides ran the notebook and one also changed a cell: text merging would leave markers in the JSON."
     def notebook(first, shown):
-        cell = lambda i, src, out: dict(cell_type='code', execution_count=None, id=f'c{i}', metadata={}, source=[src], outputs=[
+        cell = lambda i, src, out: dict(cell_type='code', execution_count=None, id=f'c{i}', metadata={},
+                                        source=[src], outputs=[
             dict(output_type='stream', name='stdout', text=[out])])
         cells = [cell(0, first, 'one\n'), cell(1, 'print("two")', shown)]
         return json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5), indent=1)+'\n'
     git('init', '-q', '-b', 'main', cwd=tmp_path)
-    git('config', 'merge.nbdev-merge.driver', git('config', 'merge.nbdev-merge.driver', cwd=ROOT).stdout.strip(), cwd=tmp_path)
+    git('config', 'merge.nbdev-merge.driver',
+        git('config', 'merge.nbdev-merge.driver', cwd=ROOT).stdout.strip(), cwd=tmp_path)
     for name in ('.gitattributes', 'settings.ini', 'pyproject.toml'): shutil.copy(ROOT/name, tmp_path)
     nb = tmp_path/'a.ipynb'
     def commit(text, msg):
@@ -232,9 +304,11 @@ def test_saving_in_jupyter_cleans(monkeypatch):
     monkeypatch.chdir(ROOT)
     scope = {'c': SimpleNamespace(ContentsManager=SimpleNamespace())}
     exec(load_tool('hooks').SAVE_HOOK, scope)
-    code = dict(cell_type='code', id='a', execution_count=7, metadata={'scrolled': True}, source='1', outputs=[])
+    code = dict(cell_type='code', id='a', execution_count=7, metadata={'scrolled': True}, source='1',
+                outputs=[])
     content = dict(cells=[code], metadata={'junk': 1}, nbformat=4, nbformat_minor=5)
-    scope['c'].ContentsManager.pre_save_hook(model=dict(type='notebook', content=content), path='', contents_manager=None)
+    scope['c'].ContentsManager.pre_save_hook(model=dict(type='notebook', content=content), path='',
+                                             contents_manager=None)
     assert content['metadata'] == {} and code['execution_count'] is None and code['metadata'] == {}
 
 
@@ -246,7 +320,8 @@ def test_sidebar_lists_every_notebook():
 
 
 def test_workflow_actions_are_pinned():
-    used = [u for p in (ROOT/'.github/workflows').glob('*.yml') for u in re.findall(r'uses: *(\S+)', p.read_text(encoding='utf-8'))]
+    used = [u for p in (ROOT/'.github/workflows').glob('*.yml') for u in re.findall(r'uses: *(\S+)',
+                                                                                    p.read_text(encoding='utf-8'))]
     assert used and all(re.fullmatch(r'[\w./-]+@[0-9a-f]{40}', u) for u in used), used
 
 
@@ -258,27 +333,33 @@ def readme():
 
 def test_readme_tables_survive_github(readme):
     "GitHub drops style sheets but shows their text, and a blank line ends an HTML block."
-    html = '<div>\n<style scoped>\n .dataframe {}\n\n</style>\n<table class="dataframe">\n\n    <tr><td style="x">1</td></tr></table></div>'
+    html = ('<div>\n<style scoped>\n .dataframe {}\n\n</style>\n<table class="dataframe">\n\n'
+            '    <tr><td style="x">1</td></tr></table></div>')
     assert readme._plain_table(html) == '<table>\n<tr><td>1</td></tr></table>'
 
 
 def test_readme_links_start_at_the_root(readme):
-    source = '[a](00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](pic.png)'
-    assert readme._from_root(source) == '[a](nbs/00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](nbs/pic.png)'
+    source = '[a](api/00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](pic.png)'
+    want = '[a](nbs/api/00_core.ipynb) [b](https://x.org/y) [c](#part) ![d](nbs/pic.png)'
+    assert readme._from_root(source) == want
 
 
 def test_readme_keeps_title_options_tables_and_pictures(readme, tmp_path):
-    cell = lambda kind, source, *outs: dict(cell_type=kind, id=source.encode().hex()[-16:], metadata={}, source=source, **(
+    cell = lambda kind, source, *outs: dict(cell_type=kind, id=source.encode().hex()[-16:], metadata={},
+                                            source=source, **(
         dict(execution_count=None, outputs=list(outs)) if kind == 'code' else {}))
-    shown = lambda **data: dict(output_type='display_data', metadata={}, data={k.replace('_', '/'): v for k, v in data.items()})
+    shown = lambda **data: dict(output_type='display_data', metadata={},
+                                data={k.replace('_', '/'): v for k, v in data.items()})
     nb = dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[
         cell('markdown', '# name\n\n> A claim'),
         cell('code', '#| hide\nsecret = 1'),
-        cell('code', '#| echo: false\nframe', shown(text_html='<table><tr><td>7</td></tr></table>', text_plain='7')),
+        cell('code', '#| echo: false\nframe',
+             shown(text_html='<table><tr><td>7</td></tr></table>', text_plain='7')),
         cell('code', '#| fig-alt: A curve\nplot()', shown(image_png='aGk=', text_plain='<Figure>'))])
     (tmp_path/'index.ipynb').write_text(json.dumps(nb))
     text, files = readme.render(tmp_path/'index.ipynb')
     assert text.startswith('# name\n\n> A claim\n')
     assert 'secret' not in text and 'frame' not in text and '<td>7</td>' in text
-    assert '```python\nplot()\n```' in text and '![A curve](index_files/figure-1.png)' in text and '<Figure>' not in text
+    assert '```python\nplot()\n```' in text and '![A curve](index_files/figure-1.png)' in text
+    assert '<Figure>' not in text
     assert files == {'index_files/figure-1.png': b'hi'}

@@ -1,4 +1,4 @@
-"""Is everything that is made from the notebooks up to date, and are they clean? Changes nothing; exits 1 and says what to do."""
+"""Is what is made from notebooks up to date, and are they clean? If not, say what to do and exit 1."""
 import filecmp
 import os
 import shutil
@@ -23,9 +23,11 @@ def _exported():
         (tmp/'imgcls').mkdir()
         env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'}
         subprocess.run([BIN/'nbdev_export'], cwd=tmp, env=env, check=True)
-        fresh, ours = ({p.relative_to(d).as_posix() for p in (d/'imgcls').rglob('*.py')} for d in (tmp, ROOT))
+        modules = lambda d: {p.relative_to(d).as_posix() for p in (d/'imgcls').rglob('*.py')}
+        fresh, ours = modules(tmp), modules(ROOT)
         stale = [f'{f} (no notebook makes it: remove it)' for f in ours-fresh]
-        return sorted(stale+[f for f in fresh if f not in ours or not filecmp.cmp(tmp/f, ROOT/f, shallow=False)])
+        changed = [f for f in fresh if f not in ours or not filecmp.cmp(tmp/f, ROOT/f, shallow=False)]
+        return sorted(stale+changed)
 
 
 def _unclean():
@@ -34,7 +36,8 @@ def _unclean():
         nb = read_nb(p)
         clean_nb(nb)
         return nb2str(nb)
-    return [p.relative_to(ROOT).as_posix() for p in sorted((ROOT/'nbs').rglob('[!._]*.ipynb')) if clean(p) != p.read_text(encoding='utf-8')]
+    notebooks = sorted((ROOT/'nbs').rglob('[!._]*.ipynb'))
+    return [p.relative_to(ROOT).as_posix() for p in notebooks if clean(p) != p.read_text(encoding='utf-8')]
 
 
 def _readme():
@@ -42,17 +45,21 @@ def _readme():
     text, files = render()
     files = {'README.md': text.encode(), **files}
     there = {'README.md', *(f'{PICTURES}/{p.name}' for p in (ROOT/PICTURES).glob('*'))}
-    return sorted(f for f in there | set(files) if f not in files or not (ROOT/f).exists() or (ROOT/f).read_bytes() != files[f])
+    fresh = lambda f: f in files and (ROOT/f).exists() and (ROOT/f).read_bytes() == files[f]
+    return sorted(f for f in there | set(files) if not fresh(f))
 
 
 def main():
     bad = False
-    for what, check in [('the package is not what the notebooks export', _exported), ('notebooks are not clean', _unclean),
-                        ('README.md is not what nbs/index.ipynb renders', _readme)]:
+    checks = [('the package is not what the notebooks export', _exported),
+              ('notebooks are not clean', _unclean),
+              ('README.md is not what nbs/index.ipynb renders', _readme)]
+    for what, check in checks:
         if found := check():
             bad = True
             print(f'check: {what}: {", ".join(found)}; run `make prepare` and commit', file=sys.stderr)
-    bad |= subprocess.run([BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT], cwd=ROOT).returncode != 0
+    ruff = [BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT]
+    bad |= subprocess.run(ruff, cwd=ROOT).returncode != 0
     if bad: sys.exit(1)
     print('check: the package, README.md and the notebooks agree; ruff is content')
 

@@ -1,4 +1,4 @@
-"""Render the site into _docs: with Quarto where it is installed, else offline with smalldocs, both from nbs/_quarto.yml.
+"""Render the site into _docs from nbs/_quarto.yml: with Quarto where it is installed, else with smalldocs.
 
 The steps are those of `nbdev_docs`, which leaves out `_unlink_code` and makes README.md with Quarto.
 """
@@ -28,10 +28,10 @@ def _unlink_code(page):
 
 
 def _plain_names(page):
-    "Quarto names a page by its `output-file` (02_data.ipynb makes data.html, and links say so); smalldocs by its notebook."
+    "Quarto names a page by `output-file` (10_data.decode.ipynb: data.decode.html), smalldocs by its file."
     text = re.sub(r'\boutput-file: .*?\\n', '', page.read_text(encoding='utf-8'))
-    page.write_text(re.sub(r'\b\d+[a-zA-Z0-9]*_(\w+\.ipynb)', r'\1', text), encoding='utf-8')
-    page.rename(page.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', page.name)))
+    page.write_text(re.sub(r'\b\d\d_([\w.]+\.ipynb)', r'\1', text), encoding='utf-8')
+    page.rename(page.with_name(re.sub(r'^\d\d_', '', page.name)))
 
 
 def main():

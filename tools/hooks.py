@@ -1,6 +1,7 @@
-"""Define, in this clone alone, what keeps notebooks mergeable: git's merge driver and JupyterLab's cleaning on save.
+"""Define, in this clone alone, git's merge driver for notebooks and JupyterLab's cleaning on save.
 
-`nbdev_install_hooks` does the same, but writes to the user's own ~/.jupyter and trusts every notebook a merge brings in.
+`nbdev_install_hooks` does the same, but writes to the user's own ~/.jupyter and trusts every notebook that
+a merge brings in.
 """
 import subprocess
 import sys
@@ -20,7 +21,8 @@ c.ContentsManager.pre_save_hook = clean_on_save
 
 def git(*args):
     "What `git` prints, or None where there is no git or no clone."
-    try: return subprocess.run(['git', '-C', str(ROOT), *args], check=True, capture_output=True, text=True).stdout.strip()
+    command = ['git', '-C', str(ROOT), *args]
+    try: return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError): return None
 
 

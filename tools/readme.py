@@ -16,10 +16,11 @@ PICTURES = 'index_files'
 
 
 def _plain_table(html):
-    "`html` as GitHub shows it well: no style sheets, scripts or classes, and no blank line, which would end the block."
+    "`html` as GitHub shows it: no styles, scripts or classes; no blank lines, which would end the block."
     soup = BeautifulSoup(html, 'html.parser')
     for tag in soup(['style', 'script']): tag.decompose()
-    for tag in soup(True): tag.attrs = {k: v for k, v in tag.attrs.items() if k in ('href', 'src', 'alt', 'align', 'colspan', 'rowspan')}
+    kept = 'href', 'src', 'alt', 'align', 'colspan', 'rowspan'
+    for tag in soup(True): tag.attrs = {k: v for k, v in tag.attrs.items() if k in kept}
     for tag in soup('div'): tag.unwrap()
     return '\n'.join(line.strip() for line in str(soup).splitlines() if line.strip())
 
@@ -40,7 +41,8 @@ def _options(source):
     "Split a code cell into its `#| key: value` options and the code below them."
     lines = source.splitlines()
     n = next((i for i, line in enumerate(lines) if not line.startswith('#|')), len(lines))
-    return yaml.safe_load('\n'.join(line[2:].strip() for line in lines[:n] if ':' in line)) or {}, '\n'.join(lines[n:]).strip()
+    options = '\n'.join(line[2:].strip() for line in lines[:n] if ':' in line)
+    return yaml.safe_load(options) or {}, '\n'.join(lines[n:]).strip()
 
 
 def render(index=ROOT/'nbs/index.ipynb'):
@@ -60,12 +62,14 @@ def render(index=ROOT/'nbs/index.ipynb'):
             if 'image/png' in data:
                 name = f'{PICTURES}/figure-{len(files)+1}.png'
                 files[name] = base64.b64decode(data['image/png'])
-                out['data'] = {'text/markdown': f'![{opts.get("fig-cap") or opts.get("fig-alt") or ""}]({name})'}
+                caption = opts.get('fig-cap') or opts.get('fig-alt') or ''
+                out['data'] = {'text/markdown': f'![{caption}]({name})'}
             elif 'text/html' in data: out['data'] = {'text/html': _plain_table(data['text/html'])}
     nb.metadata['language_info'] = {'name': 'python'}
     text = MarkdownExporter().from_notebook_node(nb)[0]
     text = re.sub(r'^```(?:python)?\n\s*```$', '', text, flags=re.M)   # cells that show their output alone
-    return re.sub(r'\n{3,}', '\n\n', '\n'.join(line.rstrip() for line in text.splitlines())).strip()+'\n', files
+    text = '\n'.join(line.rstrip() for line in text.splitlines())
+    return re.sub(r'\n{3,}', '\n\n', text).strip()+'\n', files
 
 
 def main():

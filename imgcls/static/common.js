@@ -1,4 +1,5 @@
 // Parts that the explorer and the cleaner share. Plain scripts, no modules: every name starts with `ic`.
+// IC_PALETTE is palette.json, which `imgcls.explorer.page.static` puts in front; no colour stands in a script.
 // Text from files reaches the page as text nodes and attributes only, never as HTML.
 
 // ---- elements ----
@@ -300,7 +301,7 @@ function icRamp(stops) {
     const x = i / 100 * (rgb.length - 1), k = Math.min(rgb.length - 2, Math.floor(x));
     const c = rgb[k].map((v, j) => Math.round(v + (rgb[k + 1][j] - v) * (x - k)));
     const L = 0.2126 * light(c[0]) + 0.7152 * light(c[1]) + 0.0722 * light(c[2]);
-    return { css: `rgb(${c.join(',')})`, ink: L > 0.179 ? '#000000' : '#ffffff' };
+    return { css: `rgb(${c.join(',')})`, ink: L > 0.179 ? 'black' : 'white' };
   });
 }
 
@@ -353,7 +354,7 @@ function icCanvas(canvas, width, height) {
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   ctx.scale(dpr, dpr);
-  ctx.fillStyle = '#ffffff';
+  ctx.fillStyle = IC_PALETTE.colours.paper;
   ctx.fillRect(0, 0, width, height);
   return ctx;
 }
@@ -367,16 +368,17 @@ function icMeasure() {
 // Precision-recall curve as SVG; returns {el, mark(threshold)}
 function icCurve(precision, recall) {
   const node = (tag, attrs, text) => icEl(tag, Object.assign({ svg: true, text }, attrs)), X = r => 40 + 250 * r, Y = p => 160 - 145 * p;
+  const { colours } = IC_PALETTE;
   const el = node('svg', { viewBox: '0 0 312 200', class: 'ic-pr', role: 'img', 'aria-label': 'precision-recall curve' });
   for (const v of [0, 0.5, 1]) {
-    const line = at => node('line', { stroke: '#d8dee4', ...at }), label = at => node('text', at, `${100 * v} %`);
+    const line = at => node('line', { stroke: colours.line, ...at }), label = at => node('text', at, `${100 * v} %`);
     el.append(line({ x1: 40, x2: 290, y1: Y(v), y2: Y(v) }), label({ x: 34, y: Y(v) + 4, 'text-anchor': 'end' }));
     el.append(line({ x1: X(v), x2: X(v), y1: 15, y2: 160 }), label({ x: X(v), y: 175, 'text-anchor': 'middle' }));
   }
   const points = recall.map((r, t) => [r, precision[t]]).filter(([r, p]) => Number.isFinite(p) && Number.isFinite(r));
   const path = points.map(([r, p]) => `${X(r).toFixed(1)},${Y(p).toFixed(1)}`).join(' ');
-  el.append(node('polyline', { points: path, fill: 'none', stroke: '#0b5cad', 'stroke-width': 2 }));
-  const dot = node('circle', { r: 5, fill: '#d94801', stroke: '#ffffff', 'stroke-width': 1.5 });
+  el.append(node('polyline', { points: path, fill: 'none', stroke: colours.accent, 'stroke-width': 2 }));
+  const dot = node('circle', { r: 5, fill: colours.wrong, stroke: colours.paper, 'stroke-width': 1.5 });
   el.append(node('text', { x: 165, y: 194, 'text-anchor': 'middle' }, 'recall'), node('text', { x: 44, y: 11 }, 'precision'), dot);
   const mark = t => {
     const there = Number.isFinite(precision[t]) && Number.isFinite(recall[t]);

@@ -1,5 +1,5 @@
 // The confusion-matrix explorer: imgclsExplorer(root, data, host) fills root and returns {destroy()}. Needs common.js.
-// All figures are counted here from true class, predicted class and its probability; the host answers for photos and curves only.
+// All figures are counted here from true class, predicted class and its probability; it asks the host for photos and curves only.
 // Functions and `var` only at top level: a page may hold this script twice. Every name starts with `ix`.
 // `ex` is one explorer: ex.data, ex.host, ex.s (what is chosen), ex.el (elements), ex.a (run shown, at its epoch), ex.b (run compared with).
 
@@ -13,7 +13,7 @@ function ixMcNemar(b, c) {
   return Math.min(1, 2 * sum);
 }
 
-// One run at one epoch: predictions, counts of each cell (row: true, column: predicted), sums, right, and photos without answer
+// One run at one epoch: predictions, counts of each cell (row: true, column: predicted), sums, right, and photos without a prediction
 function ixCount(targets, pred, conf, C) {
   const counts = new Int32Array(C * C), rows = new Int32Array(C), cols = new Int32Array(C);
   let right = 0, none = 0;
@@ -28,7 +28,7 @@ function ixCount(targets, pred, conf, C) {
   return { pred, conf, counts, rows, cols, right, none, n: targets.length };
 }
 
-// Photos grouped by cell in one counting pass: those of cell k are ids[start[k]] … ids[start[k + 1] - 1]; the last group has no answer
+// Photos grouped by cell in one counting pass: those of cell k are ids[start[k]] … ids[start[k + 1] - 1]; the last group has no prediction
 function ixIndex(targets, view, C) {
   const start = new Int32Array(C * C + 2), ids = new Int32Array(targets.length);
   const cell = i => view.pred[i] < C ? targets[i] * C + view.pred[i] : C * C;
@@ -39,7 +39,7 @@ function ixIndex(targets, view, C) {
   return { start, ids };
 }
 
-// Photos by probability of the class named, highest first (or lowest first)
+// Photos by probability of the predicted class, highest first (or lowest first)
 function ixByConf(ids, conf, up) {
   const N = 2 ** 32, keys = Float64Array.from(ids, i => (up ? conf[i] : 65535 - conf[i]) * N + i).sort();
   return Array.from(keys, k => k % N);
@@ -57,13 +57,9 @@ function ixAccuracy(view) { return `${icPct(view.right / view.n)} (95 % interval
 
 // ---- colours ----
 
-// Right answers blue, errors orange; in a difference better is teal and worse magenta: four hues that the colour-blind tell apart
-var ixRamps = {
-  right: icRamp(['#f0f6fd', '#c6dbef', '#6baed6', '#2878b8', '#08306b']),
-  wrong: icRamp(['#fff3e6', '#fdd0a2', '#fdae6b', '#f4812e', '#b54500']),
-  better: icRamp(['#f2faf9', '#c7eae5', '#80cdc1', '#35978f', '#01665e']),
-  worse: icRamp(['#fdf3f8', '#f6cfe3', '#eaa3cd', '#d662a4', '#a01a6c']),
-};
+// Right predictions blue, errors orange; in a difference better is teal and worse magenta: the colour-blind can tell all four apart
+var ixRamps = Object.fromEntries(Object.entries(IC_PALETTE.ramps).map(([name, stops]) => [name, icRamp(stops)]));
+var ixInk = IC_PALETTE.colours.ink, ixSoftInk = IC_PALETTE.colours['soft-ink'];
 
 // ---- what the matrix shows ----
 
@@ -125,14 +121,14 @@ function ixPaint(ex, painter, g, scene) {
   const cell = g.base * g.zoom, { C, order } = scene, gap = cell >= 7 ? 1 : 0;
   const X = j => Math.round(g.left + (j - g.x) * cell), Y = i => Math.round(g.top + (i - g.y) * cell);
   const last = v => Math.min(C, Math.ceil(v + g.side / cell)), size = Math.round(Math.min(cell < 90 ? 15 : 18, Math.max(9, cell * 0.42)));
-  painter.rect(g.left, g.top, g.side, g.side, '#f3f4f6');
+  painter.rect(g.left, g.top, g.side, g.side, IC_PALETTE.colours.track);
   painter.clip(g.left, g.top, g.side, g.side);
   for (let i = Math.floor(g.y); i < last(g.y); i++) for (let j = Math.floor(g.x); j < last(g.x); j++) {
     const t = order[i], p = order[j], fill = scene.paint(t, p), x = X(j), y = Y(i), w = X(j + 1) - x, h = Y(i + 1) - y;
-    if (fill || cell >= 14) painter.rect(x, y, w - gap, h - gap, fill ? fill.css : '#fbfbfc');
+    if (fill || cell >= 14) painter.rect(x, y, w - gap, h - gap, fill ? fill.css : IC_PALETTE.colours.soft);
     if (cell < 18) continue;
     const text = scene.text(t, p, cell >= 40);
-    if (text && text.length * size * 0.56 <= w + 1) painter.text(text, x + (w - gap) / 2, y + (h - gap) / 2 + 0.5, size, fill ? fill.ink : '#6b7280', 'center');
+    if (text && text.length * size * 0.56 <= w + 1) painter.text(text, x + (w - gap) / 2, y + (h - gap) / 2 + 0.5, size, fill ? fill.ink : ixSoftInk, 'center');
   }
   painter.unclip();
   if (g.left > 0) ixPaintNames(ex, painter, g, scene, X, Y, last);
@@ -140,9 +136,9 @@ function ixPaint(ex, painter, g, scene) {
 
 // Class names left (true) and above (predicted); every second, third … where rows are too thin for all
 function ixPaintNames(ex, painter, g, scene, X, Y, last) {
-  const cell = g.base * g.zoom, every = Math.ceil(12 / cell), size = g.font, ink = '#24292f', first = v => Math.ceil(Math.floor(v) / every) * every;
-  painter.text('true class', 9, g.top + g.side / 2, 12, '#57606a', 'center', true);
-  painter.text('predicted class', g.left + g.side / 2, 9, 12, '#57606a', 'center');
+  const cell = g.base * g.zoom, every = Math.ceil(12 / cell), size = g.font, ink = ixInk, first = v => Math.ceil(Math.floor(v) / every) * every;
+  painter.text('true class', 9, g.top + g.side / 2, 12, ixSoftInk, 'center', true);
+  painter.text('predicted class', g.left + g.side / 2, 9, 12, ixSoftInk, 'center');
   painter.clip(0, g.top - 7, g.left, g.side + 14);
   for (let i = first(g.y); i < last(g.y); i += every)
     painter.text(ixShort(ex, scene.names[scene.order[i]], g.left - 28, size), g.left - 6, (Y(i) + Y(i + 1)) / 2, size, ink, 'right');
@@ -161,7 +157,7 @@ function ixPaintNames(ex, painter, g, scene, X, Y, last) {
 function ixLoad(ex, i) {
   const fetch = async () => {
     const got = await ex.host.run(i), want = ex.data.runs[i].epochs * ex.n, pred = icU16(got.pred), conf = icU16(got.conf);
-    if (pred.length !== want || conf.length !== want) throw Error(`run ${i}: ${want} answers expected, ${pred.length} came; make the explorer again`);
+    if (pred.length !== want || conf.length !== want) throw Error(`run ${i}: ${want} predictions expected, ${pred.length} came; make the explorer again`);
     ex.loaded[i] = { pred, conf };
   };
   ex.loading[i] = ex.loading[i] || fetch().catch(error => { ex.loading[i] = null; throw error; });
@@ -179,7 +175,7 @@ function ixView(ex, i, epoch) {
   return ex.views.get(key);
 }
 
-// Photos of the cell (t, p); t < 0: those without an answer
+// Photos of the cell (t, p); t < 0: those without a prediction
 function ixCell(ex, view, t, p) {
   if (!ex.index || ex.index.view !== view) ex.index = Object.assign(ixIndex(ex.targets, view, ex.C), { view });
   const k = t < 0 ? ex.C * ex.C : t * ex.C + p;
@@ -332,7 +328,7 @@ function ixMatrix(ex) {
   return icEl('div', { class: 'ic-left' }, el.summary, el.plot, icEl('div', { class: 'ic-under' }, el.legends, el.zoom), keys);
 }
 
-// Totals: accuracy with its interval, photos, errors; photos without answer can be opened
+// Totals: accuracy with its interval, photos, errors; photos without a prediction can be opened
 function ixSummary(ex) {
   const { a, b, s, el } = ex, v = ex.shown, show = (big, ...rest) => el.summary.replaceChildren(icEl('strong', { text: big }), icEl('span', {}, rest));
   if (s.which === 'diff') {
@@ -340,7 +336,7 @@ function ixSummary(ex) {
     const gain = `${points < 0 ? '−' : '+'}${Math.abs(points).toFixed(1)} points`;
     return show(gain, `accuracy of this run, ${icPct(a.right / a.n)},`, icEl('br'), `minus that of the other, ${icPct(b.right / b.n)}`);
   }
-  const words = `${icPlural(v.none, 'photo')} without an answer ${v.none === 1 ? 'counts' : 'count'} as wrong`;
+  const words = `${icPlural(v.none, 'photo')} without a prediction ${v.none === 1 ? 'counts' : 'count'} as wrong`;
   const none = icButton(words, () => ixPick(ex, { kind: 'none' }), { class: 'ic-link' });
   show(icPct(v.right / v.n), `accuracy, 95 % interval ${icRange(icWilson(v.right, v.n))}`, icEl('br'),
     `${icNum(v.right)} right of ${icPlural(v.n, 'photo')}, ${icPlural(v.n - v.right, 'error')}`, ...(v.none ? ['; ', none] : []));
@@ -359,7 +355,8 @@ function ixLegends(ex) {
     const bar = icEl('span', { class: 'ic-bar', style: { background: `linear-gradient(90deg, ${colours})` } });
     return icEl('span', { class: 'ic-legend' }, `${label} `, icEl('span', { text: ends[0] }), bar, icEl('span', { text: ends[1] }));
   };
-  const hues = icEl('span', { class: 'ic-legend', text: 'teal: better in this run, magenta: worse' });
+  const swatch = ramp => icEl('span', { class: 'ic-bar', style: { background: IC_PALETTE.ramps[ramp][3] } });
+  const hues = icEl('span', { class: 'ic-legend' }, swatch('better'), 'better in this run', swatch('worse'), 'worse');
   ex.el.legends.replaceChildren(one('right', scene.top, false), one('errors', scene.err, true), scene.signed ? hues : '');
 }
 
@@ -566,10 +563,10 @@ function ixPick(ex, pick) {
 // Heading of the chosen photos, as nodes
 function ixPickTitle(ex, pick) {
   const name = c => ixName(ex, c);
-  if (pick.kind === 'none') return ['Photos without an answer'];
-  if (pick.kind === 'fp') return ['Other photos taken for ', name(pick.t)];
+  if (pick.kind === 'none') return ['Photos without a prediction'];
+  if (pick.kind === 'fp') return ['Other photos mistaken for ', name(pick.t)];
   if (pick.kind === 'fn') return ['Photos of ', name(pick.t), ' that were missed'];
-  return pick.t === pick.p ? ['Photos of ', name(pick.t), ' recognised as such'] : ['Photos of ', name(pick.t), ' taken for ', name(pick.p)];
+  return pick.t === pick.p ? ['Photos of ', name(pick.t), ' that are right'] : ['Photos of ', name(pick.t), ' mistaken for ', name(pick.p)];
 }
 
 // The chosen photos in a run, most confident first
@@ -582,7 +579,7 @@ function ixPickIds(ex, view, { kind, t, p }) {
 // Tab 'Photos': the chosen cell; in a difference, the photos that are in it in one of the runs only
 function ixPhotosTab(ex) {
   const { s, el: { tabs: { panels: { photos: box } } } } = ex;
-  const hint = 'Click a cell of the matrix to see its photos: blue cells are right, orange ones are errors.';
+  const hint = 'Click a cell of the matrix to see its photos: those on the diagonal are right, all others are errors.';
   if (!s.pick) return box.replaceChildren(icEl('p', { class: 'ic-empty', text: hint }));
   const heading = icEl('h3', {}, ixPickTitle(ex, s.pick)), count = icEl('p', { class: 'ic-note' });
   box.replaceChildren(heading, count);
@@ -599,15 +596,15 @@ function ixPhotosTab(ex) {
   ixPages(ex, box, ids, ex.shown, { label: heading.textContent });
 }
 
-// A photo's answer as a line: class and probability
+// A photo's prediction as a line: class and probability
 function ixAnswer(ex, view, id, label) {
   const p = view.pred[id];
-  if (p >= ex.C) return icEl('span', { class: 'ic-pair' }, `${label} `, icEl('span', { text: 'no answer' }));
+  if (p >= ex.C) return icEl('span', { class: 'ic-pair' }, `${label} `, icEl('span', { text: 'no prediction' }));
   const prob = icEl('span', { class: 'ic-prob', text: icPct(view.conf[id] / 65535) });
   return icEl('span', { class: `ic-pair ${p === ex.targets[id] ? 'ic-right-answer' : 'ic-wrong-answer'}` }, `${label} `, icName(ex.names[p]), prob);
 }
 
-// Photos of a run in pages, each opening large; opts: label, both (answers of both runs)
+// Photos of a run in pages, each opening large; opts: label, both (predictions of both runs)
 function ixPages(ex, box, ids, view, opts) {
   const lines = photo => [icEl('span', { class: 'ic-pair' }, 'true ', icName(ex.names[ex.targets[photo.id]])),
     ...(opts.both ? [ixAnswer(ex, ex.a, photo.id, 'this'), ixAnswer(ex, ex.b, photo.id, 'other')] : [ixAnswer(ex, view, photo.id, 'pred.')])];
@@ -641,7 +638,7 @@ function ixPhoto(ex, ids, k, view, gallery) {
   show();
 }
 
-// Image, answer, probabilities as bars, nearest training photos
+// Image, prediction, probabilities as bars, nearest training photos
 function ixPhotoParts(ex, view, id, photo) {
   const truth = ex.targets[id], mark = c => (c === truth ? 'ic-truth' : ''), prob = p => icEl('span', { class: 'ic-prob', text: icPct(p) });
   const level = p => icEl('span', { class: 'ic-track' }, icEl('span', { class: 'ic-level', style: { width: `${100 * p}%` } }));
@@ -688,7 +685,7 @@ function ixClassTab(ex) {
   const table = icEl('table', { class: 'ic-table' }, icEl('tbody', {},
     row('TP', 'true positives', icNum(f.tp), '', `${photos(f.tp)} of `, name(), f.tp === 1 ? ' was found.' : ' were found.'),
     row('FN', 'false negatives', icNum(f.fn), '', `${photos(f.fn)} of `, name(), f.fn === 1 ? ' was missed. ' : ' were missed. ', f.fn ? see('fn') : null),
-    row('FP', 'false positives', icNum(f.fp), '', `${photos(f.fp)} of other classes ${f.fp === 1 ? 'was' : 'were'} taken for `, name(), '. ',
+    row('FP', 'false positives', icNum(f.fp), '', `${photos(f.fp)} of other classes ${f.fp === 1 ? 'was' : 'were'} mistaken for `, name(), '. ',
       f.fp ? see('fp') : null),
     row('TN', 'true negatives', icNum(f.tn), '', `${photos(f.tn)} of other classes ${f.tn === 1 ? 'was' : 'were'} rightly not called `, name(), '.'),
     row('Precision', 'TP / (TP + FP), with Wilson’s 95 % interval', icPct(f.precision), icRange(f.precisionCI),
@@ -745,7 +742,7 @@ function ixListsTab(ex) {
   const { el: { listBox: box }, s, C, targets } = ex, v = ex.shown;
   if (s.list === 'pairs') return box.replaceChildren(ixPairs(ex, v));
   const worst = s.list === 'worst', ids = ixByConf(ixWhere(ex, i => v.pred[i] < C && (!worst || v.pred[i] !== targets[i])), v.conf, !worst);
-  const text = worst ? 'Errors of which the model is surest: wrong labels hide here, and photos with something else in them.'
+  const text = worst ? 'The errors the model is surest of: look here for wrong labels, and for photos that show something else.'
     : 'Photos whose most probable class has the lowest probability, right or wrong.';
   box.replaceChildren(icEl('p', { class: 'ic-note', text: ids.length ? text : 'No such photo.' }));
   ixPages(ex, box, ids, v, { label: worst ? 'surest errors' : 'most unsure photos' });
@@ -769,17 +766,15 @@ function ixPairs(ex, v) {
 
 // ---- compare ----
 
-// Tab 'Compare': accuracies, what was mended and broken, the paired test, two small matrices
+// Tab 'Compare': accuracies, what was mended and broken, whether that is more than chance, two small matrices
 function ixCompareTab(ex) {
   const { a, b, s, targets, el: { tabs: { panels: { compare: box } } } } = ex;
   const mended = ixWhere(ex, i => a.pred[i] === targets[i] && b.pred[i] !== targets[i]);
   const broken = ixWhere(ex, i => a.pred[i] !== targets[i] && b.pred[i] === targets[i]);
-  const p = ixMcNemar(mended.length, broken.length), points = 100 * (a.right - b.right) / ex.n;
+  const points = 100 * (a.right - b.right) / ex.n;
   const row = (label, v) => icEl('tr', {}, icEl('th', { scope: 'row' }, label, ': ', icName(icCut(ixRunName(ex, v.run), 60)), `, epoch ${v.epoch + 1}`),
     icFigure(icPct(v.right / v.n)), icFigure(icRange(icWilson(v.right, v.n))));
-  const say = p < 0.05 ? `Chance alone would rarely do this (${ixP(p)}).` : `This could be chance (${ixP(p)}).`;
   const gap = `${Math.abs(points).toFixed(1)} points ${points < 0 ? 'less' : 'more'}`;
-  const test = icEl('span', { title: 'McNemar’s exact test, two-sided, on the photos that only one run has right', text: say });
   const minis = icEl('div', { class: 'ic-minis' }), gallery = icEl('div');
   const list = (ids, word) => {
     gallery.replaceChildren(icEl('h3', { text: `${word[0].toUpperCase()}${word.slice(1)}: ${icPlural(ids.length, 'photo')}` }));
@@ -791,11 +786,22 @@ function ixCompareTab(ex) {
     icEl('p', {}, `This run is ${points ? gap : 'exactly as'} accurate: of the other’s errors it mends `,
       icEl('strong', { text: icPlural(mended.length, 'photo') }), ', and it breaks ', icEl('strong', { text: icNum(broken.length) }),
       ' that the other has right. ',
-      mended.length + broken.length ? test : 'Both runs are right and wrong on the same photos.'),
+      ixVerdict(ex, mended.length, broken.length)),
     icEl('p', { class: 'ic-note', text: 'This run is taken at the epoch of the slider, the other at its last.' }),
     minis, icSegment('which photos', [['mended', 'mended'], ['broken', 'broken']], s.moved, choose).el, gallery);
   ixMinis(ex, minis);
   choose(s.moved);
+}
+
+// Is the difference more than chance? Tested after the last epoch only, because who tries every epoch finds something; and p is
+// multiplied by the number of pairs of runs (Bonferroni), because any of them can be chosen here
+function ixVerdict(ex, mended, broken) {
+  const { data: { runs }, s } = ex, pairs = runs.length * (runs.length - 1) / 2;
+  if (!mended && !broken) return 'Both runs are right and wrong on the same photos.';
+  if (s.epoch < runs[s.run].epochs - 1) return 'These are counts: whether runs differ by more than chance is tested after the last epoch only.';
+  const p = Math.min(1, pairs * ixMcNemar(broken, mended)), words = `${ixP(p)}${pairs > 1 ? ` after correction for ${icNum(pairs)} pairs of runs` : ''}`;
+  const title = 'McNemar’s exact test, two-sided, on the photos that only one run has right, with Bonferroni’s correction';
+  return icEl('span', { title, text: p < 0.05 ? `Chance alone would rarely do this (${words}).` : `This could be chance (${words}).` });
 }
 
 // 'p = 0.003'
@@ -841,8 +847,8 @@ function ixExport(ex, make) {
   Object.assign(g, { left: Math.ceil(g.left), top: Math.ceil(g.top) });
   const width = Math.max(g.left + g.side + 8, 420), painter = make(width, g.top + g.side + 8 + title, title);
   const v = ex.shown, text = ex.s.which === 'diff' ? 'this run minus the other' : `accuracy ${ixAccuracy(v)}, ${icPlural(v.n, 'photo')}`;
-  painter.text(ixShort(ex, `${ixRunName(ex, v.run)}, epoch ${v.epoch + 1}`, width - 16, 13), 8, 16 - title, 13, '#24292f', 'left');
-  painter.text(ixShort(ex, text, width - 16, 12), 8, 34 - title, 12, '#57606a', 'left');
+  painter.text(ixShort(ex, `${ixRunName(ex, v.run)}, epoch ${v.epoch + 1}`, width - 16, 13), 8, 16 - title, 13, ixInk, 'left');
+  painter.text(ixShort(ex, text, width - 16, 12), 8, 34 - title, 12, ixSoftInk, 'left');
   ixPaint(ex, painter, g, ex.scene);
 }
 
@@ -854,7 +860,7 @@ function ixSavePng(ex) {
     canvas.height = height * 2;
     const ctx = canvas.getContext('2d');
     ctx.scale(2, 2);
-    ctx.fillStyle = '#ffffff';
+    ctx.fillStyle = IC_PALETTE.colours.paper;
     ctx.fillRect(0, 0, width, height);
     ctx.translate(0, title);
     return icCanvasPainter(ctx);
@@ -868,7 +874,7 @@ function ixSaveSvg(ex) {
   let head = '';
   ixExport(ex, (width, height, title) => {
     head = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 ${-title} ${width} ${height}" `
-      + `font-family="system-ui, sans-serif"><rect y="${-title}" width="${width}" height="${height}" fill="#ffffff"/>`;
+      + `font-family="system-ui, sans-serif"><rect y="${-title}" width="${width}" height="${height}" fill="${IC_PALETTE.colours.paper}"/>`;
     return painter;
   });
   const svg = `<?xml version="1.0" encoding="UTF-8"?>\n${head}${painter.out.join('\n')}</svg>\n`;
@@ -890,7 +896,7 @@ function ixSaveMatrix(ex) {
   const { C, order, shown, b } = ex, minus = ex.s.which === 'diff' ? b.counts : new Int32Array(C * C);
   const none = t => shown.rows[t] - order.reduce((sum, p) => sum + shown.counts[t * C + p], 0), extra = ex.s.which !== 'diff' && shown.none;
   const rows = order.map(t => [ex.names[t], ...order.map(p => shown.counts[t * C + p] - minus[t * C + p]), ...(extra ? [none(t)] : [])]);
-  const head = ['true \\ predicted', ...order.map(c => ex.names[c]), ...(extra ? ['no answer'] : [])];
+  const head = ['true \\ predicted', ...order.map(c => ex.names[c]), ...(extra ? ['no prediction'] : [])];
   icDownload(ixFileName(ex, 'matrix', 'csv'), new Blob([icCsv([head, ...rows])], { type: 'text/csv' }));
 }
 

@@ -1,11 +1,11 @@
-// The shell for a page that stands alone: what a kernel would answer lies in the page as JSON.
+// The shell for a page that stands alone: what a kernel would reply lies in the page as JSON.
 
 // The JSON of the page
 function icInside(id) { return JSON.parse(document.getElementById(id).textContent); }
 
 const icJpeg = (b64) => (b64 ? `data:image/jpeg;base64,${b64}` : null);
 
-// The explorer's host for the data that `imgcls.explorer` put into a page
+// The explorer's host for the data that `imgcls.explorer.file` puts into a page
 function icFileHost(inside) {
   const { n } = inside.data, photo = (id) => ({ id, thumb: icJpeg(inside.thumbs[id]), file: inside.files[id], note: inside.thumbs[id] ? '' : inside.missing });
   const kept = (i, epoch) => inside.runs[i].kept.indexOf(epoch); // epochs whose probabilities are inside

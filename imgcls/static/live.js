@@ -1,4 +1,4 @@
-// The shell for anywidget: calls go to the kernel as messages and come back as answers; nothing of it is saved with the notebook.
+// The shell for anywidget: calls go to the kernel as messages and replies come back; nothing of them is saved with the notebook.
 
 const IC_PATIENCE = 90000; // ms until a kernel that doesn't answer is given up
 
@@ -35,5 +35,5 @@ function icWidget(show, change) {
   };
 }
 
-// Answers of `run` travel as base64
-const IC_EXPLORER_ANSWERS = { run: (r) => ({ pred: icU16(r.pred), conf: icU16(r.conf) }) };
+// Replies to `run` travel as base64
+const IC_EXPLORER_REPLIES = { run: (r) => ({ pred: icU16(r.pred), conf: icU16(r.conf) }) };

@@ -1,0 +1,475 @@
+"""The cleaner: what its messages answer, the shell without anywidget, the page in a browser, by keyboard."""
+import base64
+import csv
+import io
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from imgcls.cleaning import cleaner
+from imgcls.cleaning.cleaner import CleanerHost, CleanerWidget, PlainCleaner, clean, save_cleaner
+from imgcls.cleaning.journal import Journal, apply_decisions
+from imgcls.core import UserError
+from imgcls.data.table import COLUMNS, Photos
+from imgcls.explorer.page import static
+
+HOSTILE = ['<script>window.bad=1</script>', '</script><img src=x onerror=window.bad=2>', '"fox" & \'co\'',
+           '\U0001f98a', '\u05e9\u05d5\u05e2\u05dc \u0623\u0633\u062f', 'x'*300, 'two\nlines']
+
+
+def made(tmp_path, classes=('deer', 'fox', 'hare'), n=30, name='photo'):
+    "Photos, and an issue about each of them."
+    rows, issues, name = [], [], name.replace('/', '\u2215')[:200]  # a slash can't stand in a file's name
+    for i in range(n):
+        path = tmp_path/f'{name}{i:03d}.jpg'
+        Image.new('RGB', (300, 200), (40+7*i % 200, 90, 255-5*i % 200)).save(path)
+        label, other = classes[i % len(classes)], classes[(i+1) % len(classes)]
+        known = dict(path=str(path), label=label, split='test' if i % 5 == 2 else 'train', sha256=f'{i:064x}')
+        rows.append(dict.fromkeys(COLUMNS, '') | known)
+        reason, other = ('dark', '') if i % 3 == 2 else ('label', other)
+        issues.append(dict(known, reason=reason, score=1-i/n, suggestion=other, text=f'because of {label}'))
+    return Photos(pd.DataFrame(rows)), pd.DataFrame(issues)
+
+
+@pytest.fixture
+def animals(tmp_path, monkeypatch):
+    "A function that makes photos of which every one is a candidate, and names a journal for them."
+    def make(*args, **kw):
+        photos, issues = made(tmp_path, *args, **kw)
+        monkeypatch.setattr(cleaner, 'find_issues', lambda photos, **_: issues)
+        return photos, tmp_path/'decisions.csv'
+    return make
+
+
+def ask(host, *calls):
+    "What a widget sends back for some messages, through JSON as on the line."
+    w, sent = CleanerWidget(host), []
+    w.send = lambda content, buffers=None: sent.append((content, buffers))
+    for k, (call, *args) in enumerate(calls):
+        message = json.dumps(dict(id=f'm{k}', call=call, args=args))
+        w._answer(w, json.loads(message), [])
+    assert all(not b for _, b in sent)  # Colab loses binary buffers
+    return [json.loads(json.dumps(content, allow_nan=False)) for content, _ in sent]
+
+
+def test_messages(animals):
+    photos, journal = animals()
+    calls = [('start',), ('photos', [0, 7]), ('photo', 3), ('decide', 0, 'relabel', 'fox'),
+             ('decide', 4, 'keep'), ('undo',), ('redo',), ('redo',)]
+    answers = ask(CleanerHost(photos, journal), *calls)
+    assert [a['id'] for a in answers] == [f'm{k}' for k in range(8)]
+    start, some, photo, one, two, undone, redone, again = (a['result'] for a in answers)
+    assert len(start['items']) == 30 and start['decisions'] == {}
+    assert start['classes'] == ['deer', 'fox', 'hare']
+    assert [p['id'] for p in some] == [0, 7]
+    for url in (some[0]['thumb'], photo['image']): assert url.startswith('data:image/jpeg;base64,')
+    assert max(Image.open(io.BytesIO(base64.b64decode(some[0]['thumb'].split(',')[1]))).size) <= 256
+    assert (one['decisions'], one['undo'], one['redo']) == ({'0': dict(action='relabel', new='fox')}, 1, 0)
+    assert two['decisions']['4'] == dict(action='keep', new='')
+    assert ([*undone['decisions']], undone['last'], undone['redo']) == (['0'], 4, 1)
+    assert (redone['decisions'], redone['redo']) == (two['decisions'], 0)
+    assert again['decisions'] == two['decisions'] and again['last'] is None
+
+
+def test_messages_that_make_no_sense(animals):
+    photos, journal = animals()
+    decisions = [(0, 'explode'), (99, 'keep'), (-1, 'keep'), ('x', 'keep'),
+                 (0, 'relabel', 'unicorn'), (0, 'relabel', ''), (0, 'relabel', 'deer')]
+    wrong = [('decide', *d) for d in decisions] + [('__init__',), ('all',), ('photos', [99]), ('photo',)]
+    for a in ask(CleanerHost(photos, journal), *wrong): assert 'result' not in a and '\n' not in a['error']
+    assert not journal.exists() or not len(Journal(journal).decisions)
+
+
+def test_two_cleaners_and_one_that_comes_back(animals):
+    photos, journal = animals()
+    one, two = CleanerHost(photos, journal), CleanerHost(photos, journal)
+    one.start(), two.start()
+    one.decide(0, 'keep')
+    answer = two.decide(1, 'delete')
+    assert [*answer['decisions']] == [0, 1] and '1 mark' in answer['message']
+    assert [*one.undo()['decisions']] == [0]  # the last decision is that of the other
+    assert [*CleanerHost(photos, journal).start()['decisions']] == [0]
+
+
+def test_the_same_photo_under_two_labels(animals):
+    photos, journal = animals(n=4)
+    issues = cleaner.find_issues(photos).assign(sha256='ab')
+    same = replace(photos, df=photos.df.assign(sha256='ab'))
+    host = CleanerHost(same, journal, issues)
+    assert host.decide(1, 'keep')['decisions'] == {1: dict(action='keep', new='')}
+    assert [*host.decide(2, 'delete')['decisions']] == [1, 2]
+    assert (host.undo()['last'], host.undo()['last'], host.redo()['last']) == (2, 1, 1)
+
+
+def test_journal_that_was_cut(animals):
+    photos, journal = animals()
+    host = CleanerHost(photos, journal)
+    host.decide(0, 'keep'), host.decide(1, 'aside')
+    journal.write_bytes(journal.read_bytes()[:-20])
+    start = CleanerHost(photos, journal).start()
+    assert 0 in start['decisions'] and 'it is left out' in start['note']
+    assert 2 in host.decide(2, 'keep')['decisions']
+
+
+def test_what_could_not_be_looked_at_is_on_the_page(animals, monkeypatch):
+    photos, journal = animals()
+    issues = cleaner.find_issues(photos)
+
+    def with_note(photos, say):
+        say('3 photos are gone')
+        return issues
+    monkeypatch.setattr(cleaner, 'find_issues', with_note)
+    assert CleanerHost(photos, journal).start()['note'] == '30 photos of 30 to look at; 3 photos are gone'
+
+
+def test_read_only(animals, tmp_path):
+    photos, _ = animals()
+    (tmp_path/'file').write_text('not a folder')
+    host = CleanerHost(photos, tmp_path/'file'/'decisions.csv')
+    start, answer, later = ask(host, ('start',), ('decide', 0, 'keep'), ('start',))
+    assert 'result' in start and 'result' not in answer and 'decisions.csv' in answer['error']
+    assert later['result']['decisions'] == {}
+    plain = PlainCleaner(host)
+    plain.buttons['keep'].click()
+    assert plain.marks == {} and 'Not saved' in plain.status.value
+
+
+def test_little_is_saved(animals):
+    w = clean(*animals(n=90))
+    assert isinstance(w, CleanerWidget)
+    state = json.dumps(w.get_state(), default=str)
+    assert len(state) + len(w.picture) < 300_000 and 'data:image/jpeg' not in state
+
+
+def test_kaggle(animals, monkeypatch):
+    photos, journal = animals()
+    monkeypatch.setenv('KAGGLE_KERNEL_RUN_TYPE', 'Interactive')
+    assert isinstance(clean(photos, journal), PlainCleaner)
+    with pytest.raises(UserError, match="not 'flash'"): clean(photos, journal, shell='flash')
+
+
+# ---- without anywidget ----
+
+def widgets_in(w): return 1 + sum(map(widgets_in, getattr(w, 'children', ())))
+
+
+def test_plain_shell(animals):
+    w = PlainCleaner(CleanerHost(*animals()))
+    w.buttons['take'].click()
+    w.filters['label'].value = 'fox'
+    assert w.id == 1 and w.buttons['take'].disabled is False
+    w.to.value = 'hare'
+    w.buttons['relabel'].click()
+    w.filters['label'].index = 0
+    assert {i: m['new'] for i, m in w.marks.items()} == {0: 'fox', 1: 'hare'}
+    w.buttons['undo'].click(), w.buttons['undo'].click()
+    assert w.marks == {} and w.id == 0 and w.buttons['undo'].disabled
+    w.buttons['redo'].click()
+    assert [*w.marks] == [0] and 'decided 1 of 30' in w.status.value
+    w.filters['decided'].value = True
+    w.buttons['undo'].click()
+    assert w.id is None and 'No candidate' in w.about.value and w.buttons['keep'].disabled
+
+
+def test_plain_shell_goes_through_what_is_undecided(animals):
+    w = PlainCleaner(CleanerHost(*animals(n=4)))
+    w.filters['decided'].value = False
+    shown = []
+    for _ in range(4):
+        shown.append(w.id)
+        w.buttons['keep'].click()
+    assert shown == [0, 1, 2, 3] and w.id is None
+    w.filters['decided'].index = 0
+    w.buttons['next'].click(), w.buttons['next'].click(), w.buttons['back'].click()
+    assert w.id == 1
+
+
+def test_plain_shell_does_not_grow_with_the_classes(animals):
+    few = widgets_in(PlainCleaner(CleanerHost(*animals())))
+    many = animals([f'class {i}' for i in range(200)], 200)
+    assert widgets_in(PlainCleaner(CleanerHost(*many))) == few < 30
+
+
+def test_hostile_text_is_escaped(animals, tmp_path):
+    photos, journal = animals(HOSTILE, 12, '<img src=x onerror=window.bad=3>')
+    w = PlainCleaner(CleanerHost(photos, journal))
+    for _ in range(12):
+        w.buttons['next'].click()
+        for html in (w.about.value, w.status.value, w.photo.value):
+            assert not re.search('<script|<img src=x|</script', html)
+    html = save_cleaner(photos, tmp_path/'clean.html', journal).read_text()
+    assert html.count('<script') == 2 and html.count('</script') == 2 and '<img src=x' not in html
+
+
+def test_vanished_photos(animals, tmp_path):
+    photos, journal = animals(n=4)
+    issues = cleaner.find_issues(photos)
+    for p in issues.path[:2]: Path(p).unlink()
+    some, large = ask(CleanerHost(photos, journal), ('photos', [0, 2]), ('photo', 0))
+    gone, there = some['result']
+    assert (gone['thumb'], large['result']['image']) == (None, None) and gone['note'] and there['thumb']
+    assert PlainCleaner(CleanerHost(photos, journal)).id == 0
+    assert save_cleaner(photos, tmp_path/'clean.html', journal).exists()
+
+
+def test_no_candidates(animals, tmp_path, monkeypatch):
+    photos, journal = animals(n=3)
+    none = cleaner.find_issues(photos).iloc[:0]
+    monkeypatch.setattr(cleaner, 'find_issues', lambda photos, **_: none)
+    for w in (clean(photos, journal), clean(photos, journal, shell='ipywidgets')): assert w
+    assert CleanerHost(photos, journal).start()['items'] == []
+    assert save_cleaner(photos, tmp_path/'clean.html', journal).exists()
+
+
+def test_page_holds_the_first_candidates(animals, tmp_path):
+    photos, journal = animals(n=40)
+    file = save_cleaner(photos, tmp_path/'clean.html', journal, most=25, limit=40_000)
+    found = re.search('type="application/json"[^>]*>(.*?)</script>', file.read_text(), re.S)
+    inside = json.loads(found[1])
+    assert [o['id'] for o in inside['data']['items']] == [*range(25)]
+    assert 'The first 25 of 40 candidates' in inside['data']['note']
+    assert sum(len(t or '') for t in inside['thumbs']) < 50_000
+
+
+# ---- in a browser ----
+
+def opened(page, file):
+    "The page from disk, the network cut; whatever it asks for is noted."
+    asked, said = [], []
+    page.context.set_offline(True)
+
+    def note(request):
+        if not request.url.startswith(('file:', 'data:', 'blob:')): asked.append(request.url)
+    page.on('request', note)
+    page.on('pageerror', lambda e: said.append(str(e)))
+    page.on('console', lambda m: said.append(m.text) if m.type == 'error' else None)
+    page.set_default_timeout(5000)
+    page.goto(file.as_uri())
+    page.wait_for_selector('.cl-strip img')
+    return asked, said
+
+
+def press(page, *keys):
+    "Press keys; each waits until the page has answered the one before."
+    for k in keys:
+        page.keyboard.press(k)
+        page.wait_for_timeout(40)
+        # a busy machine draws later
+        page.evaluate('() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
+
+
+def tab_to(page, what):
+    "Reach an element by the tab key alone."
+    for _ in range(40):
+        there = f'document.activeElement && document.activeElement.matches({json.dumps(what)})'
+        if page.evaluate(there): return
+        page.keyboard.press('Tab')
+    raise AssertionError(f'the tab key never reaches {what}')
+
+
+def shown(page): return page.locator('.cl-file').inner_text(), page.locator('.cl-said').inner_text()
+
+
+def count(page): return page.locator('.cl-count').inner_text()
+
+
+def marks(page): return page.locator('.cl-mark:visible').all_inner_texts()
+
+
+@pytest.mark.browser
+def test_page_by_keyboard(page, animals, tmp_path):
+    photos, journal = animals()
+    asked, said = opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    press(page, 's', 'k', 'd', 'a', 'r')
+    page.keyboard.type('de')
+    press(page, 'Enter')
+    assert count(page) == 'decided 5 of 30' and shown(page) == ('photo005.jpg', 'not decided yet')
+    press(page, 'Home')
+    assert shown(page) == ('photo000.jpg', 'relabelled: fox')
+    # a filter that hides the mark, and back
+    tab_to(page, 'select')
+    press(page, 'ArrowDown', 'ArrowDown')
+    assert page.locator('.cl-where').inner_text().endswith('of 10') and marks(page) == ['kept', '→ deer']
+    press(page, 'ArrowUp', 'ArrowUp')
+    assert shown(page) == ('photo000.jpg', 'relabelled: fox') and count(page) == 'decided 5 of 30'
+    # undo, redo, and a decision after an undo
+    tab_to(page, '.cl-tile[aria-current]')
+    press(page, 'u', 'u')
+    assert count(page) == 'decided 3 of 30' and shown(page) == ('photo003.jpg', 'not decided yet')
+    press(page, 'Shift+U', 'y')
+    assert count(page) == 'decided 5 of 30' and shown(page) == ('photo004.jpg', 'relabelled: deer')
+    press(page, 'y')
+    assert 'nothing to redo' in page.locator('.cl-message').inner_text()
+    page.reload()
+    assert count(page) == 'decided 5 of 30'
+    assert marks(page) == ['→ fox', 'kept', 'delete', 'aside', '→ deer']
+    with page.expect_download() as download:
+        tab_to(page, '.cl-save')
+        page.keyboard.press('Enter')
+    file = tmp_path/'mine.csv'
+    download.value.save_as(file)
+    assert download.value.suggested_filename == 'decisions.csv'
+    got = Journal(file)
+    assert got.notes == [] and got.can_undo == 5
+    assert [*got.decisions.action] == ['relabel', 'keep', 'delete', 'aside', 'relabel']
+    cleaned = apply_decisions(got, photos).df
+    now = dict(zip(cleaned.path.map(lambda p: p[-12:]), cleaned.label))
+    assert (now['photo000.jpg'], now['photo004.jpg'], len(cleaned)) == ('fox', 'deer', 28)
+    assert (asked, said) == ([], [])
+
+
+@pytest.mark.browser
+def test_page_goes_on_from_the_journal(page, animals, tmp_path):
+    photos, journal = animals()
+    host = CleanerHost(photos, journal)
+    host.decide(0, 'relabel', 'hare'), host.decide(1, 'keep'), host.undo()
+    opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    assert count(page) == 'decided 1 of 30' and shown(page)[0] == 'photo001.jpg'
+    press(page, 'y', 'u', 'u')
+    assert count(page) == 'decided 0 of 30'
+    press(page, 'd')
+    with page.expect_download() as download: page.click('.cl-save')
+    download.value.save_as(tmp_path/'mine.csv')
+    rows = [*csv.DictReader((tmp_path/'mine.csv').open(newline='', encoding='utf-8'))]
+    assert [r['action'] for r in rows] == ['relabel', 'keep', 'undo', 'redo', 'undo', 'undo', 'delete']
+    assert [*Journal(tmp_path/'mine.csv').decisions.action] == ['delete']
+
+
+@pytest.mark.browser
+def test_hostile_names_are_text(page, animals, tmp_path):
+    photos, journal = animals(HOSTILE, 12, '<img src=x onerror=window.bad=3>"\u202e')
+    asked, said = opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    for i in range(12):
+        assert page.locator('.cl-class').first.text_content() == HOSTILE[i % len(HOSTILE)]
+        press(page, 'r' if i % 3 else 's')
+        if i % 3:
+            assert page.locator('.cl-classes li').count() == len(HOSTILE)-1
+            press(page, 'ArrowDown', 'Enter')
+    assert count(page) == 'decided 12 of 12'
+    press(page, 'u', 'y', '?', 'Escape')
+    assert page.evaluate('window.bad') is None and page.locator('.cl-stage img').count() == 1
+    assert (asked, said) == ([], [])
+
+
+@pytest.mark.browser
+def test_axe(page, animals, tmp_path):
+    from axe_playwright_python.sync_playwright import Axe
+    photos, journal = animals()
+    opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    for keys in ((), ('s', 'k', 'd', 'a', 'Home'), ('r',), ('Escape', '?')):
+        press(page, *keys)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.browser
+def test_full_browser_shows_no_mark(page, animals, tmp_path):
+    photos, journal = animals()
+    full = "throw new DOMException('full', 'QuotaExceededError');"
+    page.add_init_script(f'Storage.prototype.setItem = () => {{ {full} }}')
+    opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    press(page, 'k')
+    assert 'Not saved' in page.get_by_role('alert').inner_text()
+    assert count(page) == 'decided 0 of 30' and shown(page) == ('photo000.jpg', 'not decided yet')
+    assert marks(page) == []
+
+
+LIVE = """
+const state = (last = null) => ({
+  decisions: Object.fromEntries(log), undo: log.length, redo: 0, last, message: '',
+});
+const reasons = [{ kind: 'label', score: 0.5, text: 'why' }];
+const item = (_, id) => ({
+  id, file: `${id}.jpg`, label: id % 2 ? 'deer' : 'fox', split: 'train', suggestion: 'hare', reasons,
+});
+const items = Array.from({ length: 10000 }, item);
+const data = {
+  title: 'many', note: '', classes: ['deer', 'fox', 'hare'], items, journal: 'decisions.csv', live: true,
+  decisions: {}, undo: 0, redo: 0,
+};
+window.log = []; window.asked = []; window.wait = 0; window.leak = []; window.broken = false;
+const later = () => new Promise(done => setTimeout(done, wait));
+const host = {
+  async photos(ids) { asked.push(ids); return ids.map(id => ({ id, thumb: null, file: '', note: 'none' })); },
+  async photo() { return { image: null, note: 'none' }; },
+  async decide(id, action, to) {
+    await later();
+    if (broken) throw new Error('The kernel does not answer.');
+    log.push([id, { action, new: to }]);
+    return state(id);
+  },
+};
+document.addEventListener('keydown', e => leak.push(e.key));
+imgclsCleaner(document.getElementById('root'), data, host);
+"""
+
+
+@pytest.fixture
+def live(page):
+    "The cleaner as in a notebook, with a host that the test can slow down and break."
+    page.set_default_timeout(5000)
+    style = static('style.css', 'cleaner.css')
+    page.set_content(f"<!doctype html><html lang='en'><style>{style}</style>"
+                     "<input id='outside'><div id='root'></div></html>")
+    page.add_script_tag(content=f"{static('common.js', 'cleaner.js')}\n{{{LIVE}}}")
+    page.click('.cl-stage')
+    return page
+
+
+@pytest.mark.browser
+def test_many_candidates(live):
+    assert live.locator('.cl-tile').count() <= 24
+    press(live, 'l', 'k', 'PageDown', 'End')
+    live.wait_for_function('asked.length >= 3')
+    assert live.locator('.cl-where').inner_text() == '10,000 of 10,000'
+    assert live.locator('.cl-tile').count() <= 24
+    asked = live.evaluate('asked.map(a => a.length)')
+    assert max(asked) <= 24 and sum(asked) <= 72
+    started = time.perf_counter()
+    live.select_option('.cl-filters select >> nth=0', '1')
+    assert live.locator('.cl-where').inner_text().endswith('of 5,000') and time.perf_counter()-started < 2
+
+
+@pytest.mark.browser
+def test_keys_stay_inside(live):
+    assert live.locator('#root').get_attribute('data-lm-suppress-shortcuts') == 'true'
+    press(live, 'k', 'd', 'j', 'Enter', 'x', 'Escape')
+    assert live.evaluate('leak') == [] and live.evaluate('log.length') == 2
+    live.focus('#outside')
+    press(live, 'k', 'd')
+    live.focus('.cl-filters select')
+    press(live, 'd')
+    live.focus('.cl-stage button')
+    press(live, 'Control+k', 'Alt+d', 'Meta+a')
+    press(live, 'r')
+    live.keyboard.type('kd')
+    press(live, 'Escape')
+    assert live.evaluate('log.length') == 2 and live.evaluate('leak') == ['k', 'd']
+
+
+@pytest.mark.browser
+def test_kernel_gone(live):
+    live.evaluate('broken = true')
+    press(live, 'k')
+    assert 'The kernel does not answer' in live.get_by_role('alert').inner_text()
+    assert count(live) == 'decided 0 of 10,000' and shown(live) == ('0.jpg', 'not decided yet')
+    live.evaluate('broken = false')
+    press(live, 'k')
+    assert live.locator('.ic-error').is_hidden()
+    assert count(live) == 'decided 1 of 10,000' and shown(live)[0] == '1.jpg'
+
+
+@pytest.mark.browser
+def test_slow_kernel(live):
+    "A second key never decides about a photo that isn't on the screen yet, and whoever moved on stays there."
+    live.evaluate('wait = 2000')
+    live.keyboard.press('k')
+    press(live, 'd', 'a', 'l', 'l')
+    live.wait_for_function("document.querySelector('.cl-count').textContent.includes('1 of')")
+    assert live.evaluate('log') == [[0, {'action': 'keep', 'new': ''}]] and shown(live)[0] == '2.jpg'

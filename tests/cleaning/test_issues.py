@@ -1,0 +1,206 @@
+"""Candidates for cleaning: wrong labels, photos that vanish, whose body looks, what cleaning bought."""
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from imgcls.cleaning.issues import deep_body, find_issues, judge_labels, look, out_of_fold
+from imgcls.cleaning.journal import Journal, apply_decisions
+from imgcls.core import UserError
+from imgcls.data.synth import synth_folder
+from imgcls.data.table import read_photos
+from imgcls.studies.report import text_report
+from imgcls.studies.study import Study, study
+from imgcls.studies.tables import cleaning, what_it_bought
+from imgcls.training.models import find_weights, load_body
+
+ARCH, TINY = 'efficientnet_lite0', 'test_efficientnet'
+
+
+def silent(_): pass
+
+
+HOW = dict(sizes=[10, 'all'], recipe='frozen', arch=ARCH, res=64, say=silent)
+
+
+# ---- judging labels
+
+def clouds(n=200, k=4, wrong=.05, seed=0):
+    "Features of k classes, some with another label; in two views."
+    rng = np.random.default_rng(seed)
+    true = np.arange(n*k) % k
+    X = np.concatenate([np.eye(k, 32)[true]*4+rng.normal(size=(n*k, 32)) for _ in range(2)], 1)
+    bad = rng.random(n*k) < wrong
+    return X, np.where(bad, (true+1) % k, true), bad, np.arange(n*k).astype(str)
+
+
+def test_wrong_labels_are_found():
+    X, y, bad, groups = clouds()
+    wrong, score, P = judge_labels(X, y, groups)
+    assert (wrong & bad).sum() >= .8*bad.sum() and (wrong & bad).sum() >= .9*wrong.sum()
+    assert score[bad].mean() > .6 > .4 > score[~bad].mean() and np.allclose(P.sum(1), 1)
+
+
+def test_nothing_is_suspected_where_all_is_right():
+    X, y, _, groups = clouds(wrong=0)
+    assert judge_labels(X, y, groups)[0].mean() <= .005
+
+
+def test_copies_do_not_vouch_for_each_other():
+    "Thirty copies of a photo under a wrong label."
+    X, y, _, groups = clouds(50, 2, 0)
+    X = np.concatenate([np.repeat(X[:1], 30, 0), X])
+    y = np.concatenate([np.full(30, 1-y[0]), y])
+    def doubt(copies): return out_of_fold(X, y, np.concatenate([copies, groups]))[0, y[0]]
+    assert doubt(['copy']*30) < .5 < doubt([f'c{i}' for i in range(30)])
+
+
+def test_a_class_of_two_photos():
+    X, y, _, groups = clouds(30, 2, 0)
+    y = np.concatenate([y, [2, 2]])
+    P = out_of_fold(np.concatenate([X, X[:2]+9]), y, np.arange(len(y)).astype(str))
+    assert P.shape == (62, 3) and np.allclose(P.sum(1), 1)
+
+
+def test_every_body_can_look_deeper():
+    for arch in ('resnet18', 'cifar_net'):
+        body = load_body(find_weights(arch, 'random'))
+        deep = deep_body(body)
+        assert deep.n_features >= 2*body.n_features and deep.sha != body.sha
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', 'P', '1', 'CMYK'])
+def test_looks_of_any_kind_of_picture(mode):
+    for size in ((1, 1), (3, 500), (64, 64)):
+        assert all(0 <= v <= 1 for v in look(Image.new('RGB', size, (200, 10, 10)).convert(mode)))
+
+
+# ---- of studies and photos
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    "A study of drawings, some with a wrong label."
+    tmp = tmp_path_factory.mktemp('clean')
+    return study(synth_folder(tmp/'photos', per_class=30, wrong=.1), out=tmp/'before', **HOW)
+
+
+def test_of_a_study_and_its_folder(small):
+    a, b = (find_issues(s, reasons=('label', 'dark')) for s in (small, str(small.path)))
+    assert a.equals(b) and set(a.split) <= {'train', 'test'} and a.score.between(0, 1).all() and a.attrs == {}
+    labels = a[a.reason == 'label']
+    assert len(labels) and (labels.suggestion != labels.label).all() and labels.score.is_monotonic_decreasing
+
+
+def test_photos_that_vanished(tmp_path):
+    photos, told = read_photos(synth_folder(tmp_path/'p', per_class=12)), []
+    for p in photos.df.path[:3]: Path(p).unlink()
+    out = find_issues(photos, ARCH, 64, say=told.append)
+    assert told == ["3 photos can't be found any more and could not be looked at"]
+    assert not set(out.path) & set(photos.df.path[:3])
+    for p in photos.df.path[3:]: Path(p).unlink()
+    with pytest.raises(UserError, match='none of the 36 photos'): find_issues(photos, ARCH, 64, say=silent)
+
+
+def test_a_class_that_vanished(tmp_path):
+    photos = read_photos(synth_folder(tmp_path/'p', per_class=12))
+    for p in photos.df.path[photos.df.label == photos.classes[0]]: Path(p).unlink()
+    out = find_issues(photos, ARCH, 64, say=silent)
+    assert photos.classes[0] not in {*out.label, *out.suggestion}
+
+
+def test_nonsense():
+    for what in (None, 7, pd.DataFrame()):
+        with pytest.raises(UserError): find_issues(what)
+    with pytest.raises(UserError, match='nowhere'): find_issues('nowhere')
+    with pytest.raises(UserError, match='no reason'): find_issues('nowhere', reasons=('ugly',))
+
+
+# ---- whose body looks
+
+def weights_file(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = load_body(find_weights(TINY, 'random'), seed=seed)
+    save_file(body.module.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def own_weights(tmp_path):
+    "A study with a body from a file of somebody's own, and that file."
+    file = weights_file(tmp_path/'weights'/'mine.safetensors', 1)
+    photos = synth_folder(tmp_path/'photos', per_class=12)
+    how = dict(recipe='frozen', arch=TINY, weights=file, res=64, epochs=1, say=silent)
+    return study(photos, sizes=['all'], out=tmp_path/'st', **how), file
+
+
+def test_own_weights_look_at_their_photos(own_weights, tmp_path, monkeypatch):
+    st, file = own_weights
+    used = []
+
+    def watched(body):
+        used.append(body.sha)
+        return deep_body(body)
+    monkeypatch.setattr('imgcls.cleaning.issues.deep_body', watched)
+    elsewhere = weights_file(tmp_path/'elsewhere'/'mine.safetensors', 2)  # somebody else's, of the same name
+    monkeypatch.chdir(elsewhere.parent)
+    find_issues(st, reasons=('label',))
+    assert used == [load_body(find_weights(TINY, file)).sha]
+
+
+def test_own_weights_that_are_gone_are_named_and_not_replaced(own_weights, tmp_path, monkeypatch):
+    st, file = own_weights
+    shutil.move(file, tmp_path/'kept.safetensors')
+    with pytest.raises(UserError, match='mine.safetensors.* missing') as e: find_issues(st)
+    assert '\n' not in str(e.value) and 'arch=' in str(e.value)
+    weights_file(tmp_path/'elsewhere'/'mine.safetensors', 2)
+    monkeypatch.chdir(tmp_path/'elsewhere')
+    with pytest.raises(UserError, match='mine.safetensors.* missing'): find_issues(st)
+    weights_file(file, 2)  # others in their place
+    with pytest.raises(UserError, match='holds others'): find_issues(st)
+    assert len(find_issues(st, reasons=('dark', 'duplicate'))) == 0  # no body needed
+    find_issues(st, arch=ARCH, reasons=('label',))  # another body, because somebody asked for it
+    shutil.move(tmp_path/'kept.safetensors', file)
+    find_issues(st, reasons=('label',))
+
+
+# ---- what cleaning bought
+
+def test_editing_the_test_buys_nothing(small, tmp_path):
+    "Test labels set to what the classifier says would give 100 %; they are reported apart."
+    run, test = small.runs.run.iloc[-1], small.photos.test
+    guess = np.array(small.classes)[small.probs(run)[-1].argmax(1)]
+    df = small.photos.df.copy()
+    df.loc[test.index, 'label'] = guess
+    after = study(replace(small.photos, df=df), out=tmp_path/'after', **HOW)
+    b = what_it_bought(small, after)
+    changed = int((guess != test.label).sum())
+    assert changed and b.photos.tolist() == [len(guess)-changed, changed]
+    same = b[b['test photos'] == 'label the same'].iloc[0]
+    assert same.before == 1 and abs(same.difference) < .2
+
+
+def test_a_study_of_cleaned_photos_tells_what_it_bought(small, tmp_path):
+    r = small.photos.df[small.photos.df.split == 'train'].iloc[0]
+    other = next(c for c in small.classes if c != r.label)
+    Journal(tmp_path/'decisions.csv').decide(r.path, r.sha256, r.label, 'relabel', other)
+    cleaned = apply_decisions(tmp_path/'decisions.csv', small, say=silent)
+    after = study(cleaned, out=tmp_path/'after', **HOW)
+    bought = cleaning(after)
+    assert bought.startswith('Cleaning: ') and 'before and' in bought
+    assert bought in ' '.join(text_report(after).split())
+    assert cleaning(small) == '' and cleaning(study(small.photos, out=tmp_path/'same', **HOW)) == ''
+    cleaned.df.to_csv(small.path/'cleaned.csv', index=False)  # as the command writes it
+    assert cleaning(study(small.path/'cleaned.csv', out=tmp_path/'command', **HOW)) == bought
+
+
+def test_studies_that_can_not_be_compared(small, tmp_path):
+    photos = synth_folder(tmp_path/'q', per_class=12, seed=5)
+    other = study(photos, out=tmp_path/'other', **dict(HOW, sizes=['all']))
+    with pytest.raises(UserError, match='no test photo in common'): what_it_bought(small, other)
+    with pytest.raises(UserError, match='not a study'): what_it_bought(small, tmp_path)
+    assert isinstance(Study(small.path), Study)

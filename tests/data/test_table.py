@@ -1,0 +1,452 @@
+"""From a folder, list or table to Photos: what they hold, and what must never happen to a user's files."""
+import dataclasses
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import imgcls.data.table as table
+from imgcls.core import UserError
+from imgcls.data.decode import PhotoError, Reason
+from imgcls.data.files import list_photos
+from imgcls.data.table import COLUMNS, Photos, check_photos, read_photos
+
+
+def with_file(root, content, name='odd.jpg'):
+    (root/'fox'/name).write_bytes(content)
+    return read_photos(root)
+
+
+def texts(photos): return dict(zip(photos.skipped.path.map(os.path.basename), photos.skipped.text))
+def reasons(photos): return dict(zip(photos.skipped.path.map(os.path.basename), photos.skipped.reason))
+
+
+# ---- sources
+
+def test_class_folders(animals, pics):
+    before = pics.tree(animals)
+    photos = read_photos(animals)
+    t = photos.df
+    assert list(t.columns) == COLUMNS and len(photos) == len(t) == 22
+    counts = {('deer', 'test'): 2, ('deer', 'train'): 8, ('fox', 'test'): 2, ('fox', 'train'): 10}
+    assert t.groupby(['label', 'split']).size().to_dict() == counts
+    assert t.path.map(os.path.isabs).all() and (photos.name, photos.origin) == ('animals', str(animals))
+    assert photos.cleaned_from == '' and photos.classes == ['deer', 'fox'] and not len(photos.skipped)
+    assert (t.order[t.split == 'test'] == -1).all()
+    assert sorted(t.order[(t.split == 'train') & (t.label == 'fox')]) == list(range(10))
+    assert set(zip(t.width, t.height)) == {(48, 40)}
+    assert t.sha256[0] == hashlib.sha256(open(t.path[0], 'rb').read()).hexdigest()
+    assert pics.tree(animals) == before, 'photos of the user were changed'
+
+
+def test_photos_are_returned_as_they_are(animals):
+    photos = read_photos(animals)
+    assert read_photos(photos) is photos
+    with pytest.raises(UserError, match='read already'): read_photos(photos, classes='fox')
+
+
+def test_names_given_in_other_ways(animals, monkeypatch):
+    monkeypatch.chdir(animals.parent)
+    monkeypatch.setenv('HOME', str(animals.parent))
+    assert read_photos('animals').id == read_photos('~/animals').id == read_photos(animals/'..'/'animals').id
+    assert read_photos('animals').origin == str(animals)
+
+
+def test_size_folders(tmp_path, pics):
+    big = pics.folder(tmp_path/'20', fox=20, deer=20)
+    for label in ('fox', 'deer'):
+        (tmp_path/'5'/label).mkdir(parents=True)
+        for i in range(5): shutil.copy(big/label/f'{i:03}.jpg', tmp_path/'5'/label/f'another name {i}.jpg')
+    photos = read_photos(tmp_path)
+    assert len(photos) == 40 and photos.df.sha256.is_unique
+    assert photos.sizes == [5, 20] and not len(photos.skipped)
+    assert sorted(photos.df.sizes.value_counts().to_dict().items()) == [('20', 30), ('5,20', 10)]
+    assert len(photos.test) == 8
+    for size in (5, 20):
+        rows = photos.train(size)
+        assert not set(rows.sha256) & set(photos.test.sha256)
+        assert all(str(size) in s.split(',') for s in rows.sizes)
+    assert len(photos.train(20)) == 32
+    with pytest.raises(UserError, match='no size folder 7'): photos.train(7)
+
+
+def test_given_split_and_groups(tmp_path, pics):
+    for n in ('train', 'test'): pics.folder(tmp_path/n, fox=4, deer=3)
+    assert read_photos(tmp_path).df.split.value_counts().to_dict() == {'train': 7, 'test': 7}
+    pics.folder(tmp_path/'pics', a=6, b=6)
+    rows = [dict(path=f'pics/{c}/{i:03}.jpg', label=c, group=f'trap{i//2}') for c in 'ab' for i in range(6)]
+    pd.DataFrame(rows).to_csv(tmp_path/'list.csv', index=False)
+    photos = read_photos(tmp_path/'list.csv', test=.34)
+    assert photos.df.groupby('group').split.nunique().max() == 1 and photos.df.group.nunique() == 3
+    assert (photos.name, photos.origin) == ('list.csv', str(tmp_path/'list.csv'))
+
+
+def test_data_frame_in_a_notebook(animals):
+    files = list(animals.rglob('*.jpg'))
+    rows = pd.DataFrame(dict(path=[str(p) for p in files], label=[p.parent.name for p in files]))
+    photos = read_photos(rows)
+    assert len(photos) == 22 and photos.origin == photos.name == '' and photos.id == read_photos(animals).id
+    assert list(rows.columns) == ['path', 'label'], "the user's table was changed"
+    given = read_photos(rows.assign(split=['train', 'test']*11))
+    assert (len(given.test), len(given.train())) == (11, 11)
+
+
+def test_cleaned_photos_know_their_study(animals, tmp_path):
+    study = tmp_path/'study'
+    study.mkdir()
+    read_photos(animals).df.to_csv(study/'cleaned.csv', index=False)
+    assert read_photos(study/'cleaned.csv').cleaned_from == ''
+    (study/'study.json').touch()
+    cleaned = read_photos(study/'cleaned.csv')
+    assert cleaned.cleaned_from == str(study) and cleaned.id == read_photos(animals).id
+    shutil.copy(study/'cleaned.csv', study/'other.csv')
+    assert read_photos(study/'other.csv').cleaned_from == ''
+
+
+def test_a_link_above_brings_no_photos_twice(animals):
+    if os.name == 'nt': pytest.skip('links need rights on Windows')
+    once = read_photos(animals).id
+    (animals/'again').symlink_to(animals, target_is_directory=True)
+    (animals/'fox'/'up').symlink_to('..', target_is_directory=True)
+    photos = read_photos(animals)
+    assert photos.id == once and photos.classes == ['deer', 'fox']
+    assert reasons(photos) == {'again': Reason.LINK_ABOVE.value, 'up': Reason.LINK_ABOVE.value}
+
+
+# ---- too little
+
+def test_one_class(tmp_path, pics):
+    pics.folder(tmp_path/'animals', fox=3)
+    with pytest.raises(UserError, match="only one class, 'fox' with 3") as e: read_photos(tmp_path/'animals')
+    pics.one_line(e)
+    pics.folder(tmp_path/'more', fox=3, deer=3)
+    with pytest.raises(UserError, match='only one class'): read_photos(tmp_path/'more', classes='fox')
+
+
+def test_messages_stay_on_one_line(tmp_path, pics):
+    with pytest.raises(UserError, match='a b') as e: read_photos(pics.folder(tmp_path/'x', **{'a\nb': 3}))
+    pics.one_line(e)
+
+
+def test_test_class_that_training_lacks(tmp_path, pics):
+    pics.folder(tmp_path/'train', fox=3, deer=3)
+    pics.folder(tmp_path/'test', fox=3, deer=3, wolf=2)
+    message = "class 'wolf' has 2 test photos but none for training"
+    with pytest.raises(UserError, match=message) as e: read_photos(tmp_path)
+    pics.one_line(e)
+    assert len(read_photos(tmp_path, classes='fox,deer')) == 12
+
+
+def test_training_class_without_test_photos_is_noted(tmp_path, pics):
+    pics.folder(tmp_path/'train', fox=3, deer=3, wolf=2)
+    pics.folder(tmp_path/'test', fox=3, deer=3)
+    assert "class 'wolf' has no test photos" in read_photos(tmp_path).notes
+
+
+def test_no_usable_photo_at_all(tmp_path, pics):
+    for c in ('fox', 'deer'):
+        (tmp_path/c).mkdir()
+        (tmp_path/c/'a.jpg').write_bytes(b'')
+    message = 'none of the 2 photos can be used: empty file'
+    with pytest.raises(UserError, match=message) as e: read_photos(tmp_path)
+    pics.one_line(e)
+
+
+def test_a_wrong_share_is_noticed_before_any_photo_is_read(animals):
+    check = lambda rows: pytest.fail('the photos were read')
+    with pytest.raises(UserError, match='between 0 and 1'): read_photos(animals, test=2, check=check)
+
+
+def test_no_usable_test_photos(tmp_path, pics):
+    pics.folder(tmp_path/'train', fox=3, deer=3)
+    pics.folder(tmp_path/'test', fox=1)
+    (tmp_path/'test'/'fox'/'000.jpg').write_bytes(b'')
+    with pytest.raises(UserError, match='no usable test photos are left'): read_photos(tmp_path)
+
+
+# ---- odd photos
+
+@pytest.mark.parametrize('name, content, reason, text', [
+    ('empty.jpg', lambda h: b'', 'EMPTY', 'empty file'),
+    ('page.jpg', lambda h: b'<!doctype html><html></html>', 'NOT_A_PHOTO', 'not a photo but a web page'),
+    ('half.jpg', lambda h: h.encode(h.picture(5, (400, 300)))[:6000], 'TRUNCATED', 'truncated JPEG'),
+    ('header.jpg', lambda h: h.encode(h.picture(5))[:30], '', ''),
+    ('dot.png', lambda h: h.encode(Image.new('RGB', (1, 1)), 'PNG'), 'TOO_SMALL', '1×1 pixels'),
+    ('video.mp4', lambda h: b'\0'*100, 'NOT_A_PHOTO', 'not a photo (.mp4)'),
+    ('phone.heic', lambda h: b'\0\0\0\x18ftypheic' + b'\0'*40, 'HEIC', 'HEIC')])
+def test_photo_that_cannot_be_used(animals, pics, name, content, reason, text, recwarn):
+    photos = with_file(animals, content(pics), name)
+    assert len(photos) == 22 and list(texts(photos)) == [name] and text in texts(photos)[name]
+    assert not reason or reasons(photos)[name] == Reason[reason].value
+    assert not [w for w in recwarn if 'PIL' in str(w.filename)], 'a warning of Pillow leaked'
+
+
+def test_nothing_is_changed_by_bad_photos(animals, pics):
+    for i, content in enumerate((b'', b'text', pics.encode(pics.picture(5))[:300])):
+        (animals/'fox'/f'bad{i}.jpg').write_bytes(content)
+    before = pics.tree(animals)
+    photos = read_photos(animals)
+    assert len(photos.skipped) == 3 and pics.tree(animals) == before
+
+
+def test_unreadable_file(animals, monkeypatch):
+    # tests may run as root, who can read everything
+    real = open
+
+    def no_open(file, *a, **kw):
+        if str(file).endswith('003.jpg'): raise PermissionError(13, 'Permission denied', str(file))
+        return real(file, *a, **kw)
+
+    monkeypatch.setattr('builtins.open', no_open)
+    photos = read_photos(animals)
+    assert len(photos) == 20 and texts(photos) == {'003.jpg': 'unreadable (Permission denied)'}
+
+
+def test_file_that_changes_or_vanishes_after_listing(animals, pics):
+    rows = list_photos(animals)[0]
+    os.remove(rows.path[0])
+    new = pics.encode(pics.picture(4242))
+    with open(rows.path[1], 'wb') as f: f.write(new)
+    t, left_out = check_photos(rows)
+    assert left_out.reason.tolist() == [Reason.MISSING.value]
+    assert t.sha256[0] == hashlib.sha256(new).hexdigest()
+
+
+def test_class_without_usable_photos_is_noted(animals):
+    (animals/'wolf').mkdir()
+    (animals/'wolf'/'a.jpg').write_bytes(b'')
+    assert "class 'wolf' has no usable photo and is left out" in read_photos(animals).notes
+
+
+# ---- the pass over the photos
+
+def test_use_gets_every_usable_photo_once(animals):
+    (animals/'fox'/'bad.jpg').write_bytes(b'')
+    rows = list_photos(animals)[0]
+    got, threads = {}, set()
+
+    def use(i, sha, img):
+        threads.add(threading.current_thread())
+        got.setdefault(i, []).append((sha, img.size, img.mode))
+
+    t, _ = check_photos(rows, use=use, workers=3)
+    assert sorted(got) == [i for i, p in enumerate(rows.path) if not p.endswith('bad.jpg')]
+    assert all(len(v) == 1 for v in got.values()) and threading.main_thread() not in threads
+    assert [got[i][0][0] for i in sorted(got)] == t.sha256.tolist()
+
+
+def test_errors_of_use(animals):
+    rows = list_photos(animals)[0]
+
+    def refuse(i, sha, img):
+        if i % 2: raise PhotoError(Reason.TOO_SMALL, 'too small for this net')
+
+    t, left_out = check_photos(rows, use=refuse)
+    assert len(t) == 11
+    assert set(left_out.reason) == {'too small'} and set(left_out.text) == {'too small for this net'}
+
+    def full(i, sha, img): raise OSError(28, 'No space left on device')
+    with pytest.raises(OSError, match='No space'): check_photos(rows, use=full)
+
+
+def test_few_photos_are_under_way_at_once():
+    # a slow consumer must hold back the readers, or else memory grows with the number of photos
+    started = []
+    results = table._in_portions(lambda i: started.append(i), 10_000, workers=2)
+    next(results)
+    time.sleep(.1)
+    assert len(started) <= 5*16
+    results.close()
+
+
+def test_known_photos_are_not_decoded(animals, monkeypatch):
+    rows = list_photos(animals)[0]
+    t, _ = check_photos(rows)
+    known = {s: (w, h, d) for s, w, h, d in zip(t.sha256, t.width, t.height, t.dhash)}
+    monkeypatch.setattr(table, 'decode', None)
+    pd.testing.assert_frame_equal(check_photos(rows, known=known)[0], t)
+
+
+def test_fingerprints_do_not_depend_on_the_side(tmp_path, pics):
+    for c in 'ab':
+        (tmp_path/c).mkdir()
+        for i in range(3):
+            (tmp_path/c/f'{i}.jpg').write_bytes(pics.encode(pics.picture(ord(c) + 7*i, (700, 500))))
+    rows = list_photos(tmp_path)[0]
+    plain = check_photos(rows)[0]
+    for side in (None, 40, 224):
+        t = check_photos(rows, use=lambda *a: None, side=side)[0]
+        assert t.dhash.tolist() == plain.dhash.tolist() and set(t.width) == {700}
+
+
+def test_check_can_be_replaced(animals):
+    calls = []
+
+    def check(rows):
+        calls.append(len(rows))
+        return check_photos(rows.iloc[:-1])
+
+    assert len(read_photos(animals, check=check)) == 21 and calls == [22]
+
+
+# ---- duplicates
+
+def near_copy(path, to, quality=60, scale=.8):
+    im = Image.open(path)
+    im.resize((int(im.width*scale), int(im.height*scale)), Image.Resampling.LANCZOS).save(to, quality=quality)
+
+
+def test_same_and_near_photos_stay_on_one_side(tmp_path, pics):
+    root = tmp_path/'animals'
+    for c in ('fox', 'deer'):
+        (root/c).mkdir(parents=True)
+        for i in range(10):
+            whole = pics.picture(i + 50*(c == 'fox'), (160, 120))
+            (root/c/f'{i}.jpg').write_bytes(pics.encode(whole, quality=95))
+            near_copy(root/c/f'{i}.jpg', root/c/f'{i} small.jpg')
+    shutil.copy(root/'fox'/'3.jpg', root/'fox'/'3 (copy).jpg')
+    photos = read_photos(root, test=.3)
+    d = photos.duplicates
+    assert len(d) == 20 and set(d.kind) == {'near'}
+    assert (d.split_a == d.split_b).all() and photos.df.groupby('group').size().eq(2).all()
+    assert texts(photos) == {'3 (copy).jpg': f"same content as {root/'fox'/'3.jpg'}"}
+    assert photos.test.label.value_counts().to_dict() == {'fox': 6, 'deer': 6}
+
+
+def test_one_photo_under_two_labels(animals):
+    shutil.copy(animals/'fox'/'000.jpg', animals/'deer'/'x.jpg')
+    photos = read_photos(animals)
+    d = photos.duplicates
+    assert len(d) == 1 and d.kind[0] == 'same' and d.split_a[0] == d.split_b[0]
+    assert {d.label_a[0], d.label_b[0]} == {'fox', 'deer'}
+    assert any('different labels' in n for n in photos.notes)
+
+
+def test_leak_is_reported_and_nothing_moved(tmp_path, pics):
+    pics.folder(tmp_path/'train', fox=6, deer=6)
+    pics.folder(tmp_path/'test', fox=4, deer=4)
+    shutil.copy(tmp_path/'train'/'fox'/'000.jpg', tmp_path/'test'/'fox'/'again.jpg')
+    photos = read_photos(tmp_path)
+    assert photos.df.split.value_counts().to_dict() == {'train': 12, 'test': 9}
+    d = photos.duplicates
+    assert {d.split_a[0], d.split_b[0]} == {'train', 'test'}
+    assert any(n.startswith('1 test photo also in training') for n in photos.notes)
+
+
+# ---- the value
+
+def test_file_names_change_nothing_but_the_paths(tmp_path, pics):
+    one = pics.folder(tmp_path/'a'/'animals', fox=8, deer=8)
+    for c in ('fox', 'deer'):
+        for i in range(4): shutil.copy(one/c/f'00{i}.jpg', one/c/f'00{i} (copy).jpg')
+    other = tmp_path/'b'/'animals'
+    for i, p in enumerate(sorted(one.rglob('*.jpg'), reverse=True)):
+        (other/p.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(p, other/p.parent.name/f'{i:03}.jpg')
+    a, b = read_photos(one), read_photos(other)
+    pd.testing.assert_frame_equal(a.df.drop(columns='path'), b.df.drop(columns='path'))
+    assert a.id == b.id
+
+
+def test_rows_are_sorted_by_content(animals):
+    photos = read_photos(animals)
+    key = ['split', 'label', 'sha256', 'path']
+    assert photos.df[key].values.tolist() == sorted(photos.df[key].values.tolist())
+    assert photos.test.index.tolist() == list(range(4))
+    mixed = dataclasses.replace(photos, df=photos.df.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(mixed.df, photos.df)
+
+
+def test_codes_and_weights_follow_the_classes(animals):
+    photos = read_photos(animals)
+    rows = photos.train(5, balance='none')
+    codes = photos.codes(rows)
+    assert codes.dtype == np.int64 and [photos.classes[c] for c in codes] == rows.label.tolist()
+    assert np.allclose(photos.class_weights(rows), [1, 1])
+    only = rows[rows.label == 'fox']
+    assert photos.codes(only).tolist() == [1]*5 and photos.class_weights(only).tolist() == [0, 1]
+    with pytest.raises(UserError, match="no class 'wolf'"): photos.codes(rows.assign(label='wolf'))
+
+
+def test_train_takes_what_the_split_gives(animals, pics):
+    photos = read_photos(animals)
+    assert photos.sizes == ['all'] and len(photos.train()) == 18
+    assert photos.train(10, short='use-all').label.value_counts().to_dict() == {'fox': 10, 'deer': 8}
+    assert set(photos.train('all', balance='under').label.value_counts()) == {8}
+    with pytest.raises(UserError, match='size 10 needs 10 for training') as e: photos.train(10)
+    pics.one_line(e)
+
+
+def test_id_names_the_content(animals):
+    photos = read_photos(animals)
+    t, new = photos.df, lambda **kw: dataclasses.replace(photos, **kw).id
+    assert len(photos.id) == 12
+    assert new(df=t.sample(frac=1, random_state=0).assign(path='elsewhere'), name='x') == photos.id
+    others = [t[1:], t.assign(label='a'), t.assign(split='train'), t.assign(group='')]
+    assert len({photos.id, *(new(df=df) for df in others)}) == 5
+
+
+def test_a_table_that_lacks_a_column():
+    with pytest.raises(UserError, match='needs the column label'): Photos(pd.DataFrame(dict(path=['a'])))
+
+
+def test_repr_is_short_and_safe(animals):
+    photos = dataclasses.replace(read_photos(animals), name='<script>')
+    assert repr(photos) == "Photos('<script>': 22 photos, 2 classes, 4 for testing)"
+    page = photos._repr_html_()
+    assert '&lt;script&gt;' in page and '<script>' not in page and '<td>8</td>' in page
+    assert len(page) < 2000
+
+
+def test_photos_keep_no_attributes_of_the_table(animals):
+    photos = read_photos(animals)
+    assert photos.df.attrs == {} and photos.test.attrs == {} and photos.train().attrs == {}
+
+
+def test_saved_photos_come_back(animals):
+    (animals/'fox'/'bad.jpg').write_bytes(b'')
+    shutil.copy(animals/'fox'/'000.jpg', animals/'deer'/'x.jpg')
+    photos = dataclasses.replace(read_photos(animals), cleaned_from='/a/study')
+    photos.df['was'] = ''
+    back = Photos.load(photos.save(animals.parent/'x'/'t.parquet'))
+    for part in ('df', 'skipped', 'pairs', 'duplicates'):
+        pd.testing.assert_frame_equal(getattr(back, part), getattr(photos, part))
+    for part in ('name', 'notes', 'origin', 'cleaned_from', 'id', 'classes'):
+        assert getattr(back, part) == getattr(photos, part)
+    assert len(back.skipped) == len(back.pairs) == 1 and back.notes
+
+
+def test_files_that_hold_no_photos(animals):
+    with pytest.raises(UserError, match='is missing'): Photos.load(animals/'none.parquet')
+    bad = animals.parent/'bad.parquet'
+    bad.write_bytes(b'PAR1')
+    with pytest.raises(UserError, match='delete it'): Photos.load(bad)
+    read_photos(animals).df.to_parquet(bad)
+    with pytest.raises(UserError, match='not photos'): Photos.load(bad)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux has names that are no text')
+def test_names_of_all_kinds_are_kept(animals, pics):
+    with open(os.fsencode(animals) + b'/fox/\xff\xfe.jpg', 'wb') as f: f.write(pics.encode(pics.picture(1)))
+    names = ['🦊 🦊.jpg', 'new\nline.jpg', '<script>alert(1)<\\script>.jpg', "quo'te\".jpg"]
+    for i, n in enumerate(names): (animals/'fox'/n).write_bytes(pics.encode(pics.picture(700+i)))
+    pics.folder(animals, start=60_000, **{'<img src=x>': 3, 'ärger & 🦌': 3})
+    photos = read_photos(animals)
+    assert {os.path.basename(p) for p in photos.df.path} >= set(names)
+    assert list(photos.skipped.reason) == [Reason.BAD_NAME.value]
+    assert Photos.load(photos.save(animals.parent/'t.parquet')).df.path.tolist() == photos.df.path.tolist()
+
+
+def test_import_is_light():
+    heavy = {'torch', 'fastai', 'matplotlib', 'scipy', 'huggingface_hub', 'imagehash', 'pyarrow.parquet'}
+    code = f'import sys, imgcls.data.table; print(*{heavy} & {{*sys.modules}})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ''

@@ -1,0 +1,307 @@
+"The explorer in a browser, as one file, by keyboard, with hostile names; and what its host replies."
+import json
+import re
+import shutil
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from imgcls.core import UserError
+from imgcls.data.synth import synth_folder
+from imgcls.explorer import host as host_module
+from imgcls.explorer.confusion import Predictions, confusion, predictions
+from imgcls.explorer.file import embedded, save_explorer
+from imgcls.explorer.host import ExplorerHost
+from imgcls.explorer.thumbnails import thumbnail
+from imgcls.explorer.widget import explore, plain_explorer
+from imgcls.studies.stats import mcnemar, wilson
+from imgcls.studies.study import study
+
+NASTY = ['<script>window.ran = 1</script>', '</script><img src=x onerror="window.ran = 1">', '"\'&amp;',
+         '\u202egnp.exe\u2066', '\U0001f98a fox', 'x'*300]
+
+
+@pytest.fixture(scope='module')
+def st(tmp_path_factory):
+    return study(synth_folder(per_class=50, side=64), sizes=[5, 30], recipe='frozen', arch='cifar_net',
+                 weights='random', epochs=3, res=32, out=tmp_path_factory.mktemp('st')/'st',
+                 say=lambda _: None)
+
+
+@pytest.fixture
+def closed(page):
+    "A page without a network that remembers what went wrong."
+    page.asked, page.wrong = [], []
+    page.route(re.compile('^(?!file:|data:|blob:)'), lambda r: (page.asked.append(r.request.url), r.abort()))
+    page.on('pageerror', lambda e: page.wrong.append(str(e)))
+    page.on('console', lambda m: page.wrong.append(m.text) if m.type == 'error' else None)
+    yield page
+    assert page.asked == [] and page.wrong == []
+
+
+def opened(page, path):
+    page.goto(path.as_uri())
+    page.wait_for_selector('.ic-cell[aria-label]')
+    return page
+
+
+def cell(page): return page.get_attribute('.ic-cell', 'aria-label')
+
+
+def go_to(page, row, col):
+    "Move to a cell of the matrix by keyboard and open it."
+    page.focus('.ic-cell')
+    page.keyboard.press('Control+Home')
+    for _ in range(40): page.keyboard.press('ArrowUp'), page.keyboard.press('ArrowLeft')
+    for _ in range(row): page.keyboard.press('ArrowDown')
+    for _ in range(col): page.keyboard.press('ArrowRight')
+    page.keyboard.press('Enter')
+
+
+def comparison(page):
+    "The text of the tab 'Compare'."
+    page.wait_for_selector('.ic-panel:not([hidden]) .ic-minis')
+    return page.inner_text('.ic-panel:not([hidden])')
+
+
+def no_violations(page):
+    from axe_playwright_python.sync_playwright import Axe
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+# ---- one file
+
+@pytest.mark.browser
+def test_file_shows_the_figures_of_the_study(st, closed, tmp_path):
+    path = save_explorer(st, path=tmp_path/'explorer.html')
+    page = opened(closed, path)
+    c = confusion(st)
+    share, low, high = c.accuracy
+    summary = page.inner_text('.ic-summary')
+    for x in (share, low, high): assert f'{100*x:.1f}' in summary
+    for row in range(3):
+        for col in range(3):
+            go_to(page, row, col)
+            n = c.counts[row, col]
+            assert all(text in cell(page) for text in (f': {n} photo', c.classes[row], c.classes[col]))
+            tiles = 'n => document.querySelectorAll(".ic-gallery .ic-tile").length === n'
+            if n: page.wait_for_function(tiles, arg=min(int(n), 24))
+    page.screenshot(path=tmp_path/'explorer.png', full_page=True)
+
+
+@pytest.mark.browser
+def test_cell_shows_its_photos_most_confident_first(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    c = confusion(st)
+    row, col = np.unravel_index(np.argmax(c.counts*(1-np.eye(3))), (3, 3))
+    go_to(page, row, col)
+    page.wait_for_selector('.ic-tile')
+    want = c.photos[(c.photos.label == c.classes[row]) & (c.photos.predicted == c.classes[col])]
+    want = want.sort_values('probability', ascending=False)
+    shown = page.eval_on_selector_all('.ic-tile', 'tiles => tiles.map(t => t.title)')
+    names = ['/'.join(Path(p).parts[-2:]) for p in want.path][:24]
+    assert shown[0] == names[0] and set(shown) == set(names)
+    page.focus('.ic-tile')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('dialog .ic-bars li')
+    assert page.locator('dialog .ic-bars li').count() >= 3
+    page.keyboard.press('Escape')
+    page.locator('dialog').wait_for(state='detached')  # a browser reports the end of a dialog a moment later
+    assert page.evaluate('document.activeElement.className') == 'ic-tile'
+
+
+@pytest.mark.browser
+def test_epochs_sizes_and_comparison(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    page.focus('input[type=range]')
+    page.keyboard.press('Home')
+    assert f'{100*confusion(st, epoch=1).accuracy[0]:.1f}' in page.inner_text('.ic-summary')
+    page.keyboard.press('End')
+    small, large = st.runs.run
+    page.select_option('select >> nth=0', label='5')
+    shows = 't => document.querySelector(".ic-summary").innerText.includes(t)'
+    page.wait_for_function(shows, arg=f'{100*confusion(st, run=small).accuracy[0]:.1f}')
+    page.select_option('select >> nth=1', index=1)
+    page.get_by_role('tab', name='Compare').click()
+    right = [st.probs(r)[-1].argmax(1) == st.targets for r in (small, large)]
+    text = comparison(page)
+    mended, broken = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
+    p = mcnemar(mended, broken)
+    assert f'{mended} ' in text and (f'{p:.3f}' in text or f'{p:.2f}' in text or '< 0.001' in text)
+    no_violations(page)
+
+
+@pytest.mark.browser
+def test_comparison_is_tested_at_the_end_and_corrected(closed, tmp_path):
+    """Any epoch of any two runs can be compared here, so a verdict without correction would come by chance.
+
+    Six photos mended and none broken are p = 0.031 for one pair of runs, and 0.094 among three pairs."""
+    targets = np.arange(60) % 2
+    wrong = dict(a=[*range(6)], b=[], c=[*range(30, 36)])
+
+    def probs(name):
+        p = np.repeat(np.eye(2)[targets][None], 2, 0)
+        p[:, wrong[name]] = p[:, wrong[name], ::-1]
+        return p*.8+.1
+    rows = [dict(run=r, arch='net', recipe='frozen', size=n, seed=0, n_train=n, epochs=2)
+            for r, n in zip('acb', (5, 10, 30))]
+    p = Predictions('made up', ['fox', 'deer'], targets, None, pd.DataFrame(rows), probs)
+    page = opened(closed, save_explorer(p, path=tmp_path/'explorer.html'))
+    page.select_option('select >> nth=1', label='size 5')
+    text = comparison(page)
+    assert mcnemar(6, 0) < .05
+    assert 'This could be chance (p = 0.094 after correction for 3 pairs of runs)' in text
+    page.focus('input[type=range]')
+    page.keyboard.press('Home')
+    panel = 'document.querySelector(".ic-panel:not([hidden])")'
+    page.wait_for_function(f'() => {panel}.innerText.includes("epoch 1")')
+    text = page.inner_text('.ic-panel:not([hidden])')
+    assert '6 photos' in text and 'tested after the last epoch only' in text
+    assert 'p =' not in text and 'chance (' not in text
+
+
+@pytest.mark.browser
+def test_class_figures_are_those_of_python(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    page.get_by_role('tab', name='Class').click()
+    page.locator('.ic-panel:not([hidden]) select').select_option(index=0)
+    figures = confusion(st).per_class.iloc[0]
+    page.wait_for_selector('.ic-pr')
+    text = page.inner_text('.ic-panel:not([hidden])')
+    shares = ['precision', 'recall', 'precision_low', 'precision_high', 'recall_low', 'recall_high']
+    for x in figures[shares]: assert f'{100*x:.1f}' in text
+    for n in figures[['TP', 'FP', 'FN', 'TN']].astype(int): assert re.search(rf'\b{n}\b', text)
+    low, high = wilson(figures.TP, figures.TP+figures.FN)
+    assert f'{100*low:.1f}' in text and f'{100*high:.1f}' in text
+
+
+@pytest.mark.browser
+def test_exports(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    got = {}
+    page.get_by_role('button', name='Export').click()
+    for item in page.locator('.ic-menu button').all():
+        with page.expect_download() as d: item.click()
+        got[d.value.suggested_filename.rsplit('.')[-1], len(got)] = d.value.path()
+        if not page.locator('.ic-menu').is_visible(): page.get_by_role('button', name='Export').click()
+    kinds = sorted(k for k, _ in got)
+    assert kinds == ['csv', 'csv', 'png', 'svg']
+    files = {k: p for (k, _), p in got.items() if k != 'csv'}
+    assert min(Image.open(files['png']).size) > 300 and '<svg' in files['svg'].read_text()[:80]
+    assert any('support' in p.read_text() for (k, _), p in got.items() if k == 'csv')
+
+
+@pytest.mark.browser
+def test_hostile_names_are_text(closed, tmp_path):
+    src = next(synth_folder(per_class=20, side=64).rglob('*.jpg')).read_bytes()
+    names = '<b>x.jpg', '"onerror=alert(1).jpg', '\u202egpj.jpg', '\U0001f98a.jpg', 'a&b.jpg', 'gone.jpg'
+    paths = [tmp_path/n for n in names]
+    for p in paths[:-1]: p.write_bytes(src)
+    probs = np.roll(np.eye(6), 1, 1)
+    page = opened(closed, save_explorer(np.arange(6), probs, NASTY, paths, path=tmp_path/'explorer.html'))
+    go_to(page, 1, 0)  # the page sorts classes by name
+    page.wait_for_selector('.ic-tile')
+    for tab in ('Class', 'Lists'): page.get_by_role('tab', name=tab).click()
+    assert page.evaluate('window.ran') is None
+    assert '<script>window.ran' in page.inner_text('.imgcls')
+    no_violations(page)
+
+
+@pytest.mark.browser
+def test_report_and_island_show_it(st, page, tmp_path):
+    opened(page, st.report(tmp_path/'report.html'))
+    assert page.locator('main > section h2').count() > 4
+    island = tmp_path/'island.html'
+    island.write_text(embedded(st, limit=500_000), encoding='utf-8')
+    page.goto(island.as_uri())
+    page.frame_locator('iframe').locator('.ic-cell[aria-label]').wait_for()
+
+
+# ---- sizes, and what its host replies
+
+def test_size_is_bounded_and_shown(tmp_path):
+    photos = sorted(synth_folder(per_class=50, side=64).rglob('*.jpg'))*4
+    n = len(photos)
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), n)
+    for limit, all_inside in ((3e6, True), (400e3, False)):
+        path = tmp_path/'e.html'
+        save_explorer(np.arange(n) % 3, probs, ['a', 'b', 'c'], photos, path=path, limit=limit)
+        assert path.stat().st_size < limit*1.05
+        inside = json.loads(re.search(r'-data">(.*?)</script>', path.read_text()).group(1))
+        there = sum(t is not None for t in inside['thumbs'])
+        assert (there == n) == all_inside and f'{there:,} of {n:,}' in inside['data']['note']
+        if not all_inside:  # those that are there are wrong predictions
+            wrong = probs.argmax(1) != np.arange(n) % 3
+            assert wrong[[i for i, t in enumerate(inside['thumbs']) if t]].mean() > wrong.mean()
+
+
+def test_nearest_are_photos_the_run_was_trained_on(st):
+    host = ExplorerHost(predictions(st), nearest=True)
+    assert host.photo(0, 0, 0)['nearest'] == [] and 'random weights' in host.photo(0, 0, 0)['why']
+    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
+                 out=st.path.parent/'real', say=lambda _: None)
+    host = ExplorerHost(predictions(real))
+    got, (near, why) = host.photo(0, 0, 3), host.nearest(0, 3, 99)
+    assert len(near) == 15 and len(got['nearest']) == 4 and got['why'] == why == ''
+    alike = [t['similarity'] for t in got['nearest']]
+    assert alike == sorted(alike, reverse=True) and max(alike) <= 1.001
+
+
+def test_nearest_are_only_photos_the_run_was_trained_on(tmp_path):
+    "Balancing leaves photos out: drawn again without it, most of the photos shown were new to the run."
+    folder = tmp_path/'photos'
+    for c, n in zip(('deer', 'fox', 'squirrel'), (12, 40, 40)):
+        (folder/c).mkdir(parents=True)
+        for p in sorted((synth_folder(per_class=50, side=64)/c).glob('*.jpg'))[:n]: shutil.copy(p, folder/c)
+    st = study(folder, sizes=['all'], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
+               balance='under', out=tmp_path/'st', say=lambda _: None)
+    trained, host = set(st.trained_on(st.runs.run[0]).sha256), ExplorerHost(predictions(st))
+    shown = {sha for j in range(len(st.targets)) for sha in host.nearest(0, j)[0].sha256}
+    assert shown and shown <= trained
+    assert len(trained) < len(st.photos.train('all')), 'nothing was left out, so this tests nothing'
+
+
+def test_nearest_needs_the_weights_of_the_run(st, monkeypatch):
+    "Where the body of a run can't be found again, the page says so and takes no other."
+    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
+                 out=st.path.parent/'real', say=lambda _: None)
+    def gone(*_): raise UserError('the weights abc of efficientnet_lite0 were in w.pth, which is missing')
+    monkeypatch.setattr(host_module, 'find_body', gone)
+    one = ExplorerHost(predictions(real)).photo(0, 0, 0)
+    assert one['nearest'] == [] and 'w.pth, which is missing' in one['why']
+
+
+def test_photos_without_location(tmp_path):
+    exif = Image.Exif()
+    exif[0x8825] = {1: 'N', 2: (50., 0., 0.)}
+    Image.new('RGB', (300, 200), 'red').save(tmp_path/'p.jpg', exif=exif)
+    assert b'Exif' not in thumbnail(tmp_path/'p.jpg')
+
+
+def test_state_is_small_and_saved_picture_is_escaped(st):
+    w = explore(st)
+    state = sum(len(str(v)) for v in w.get_state().values())
+    assert state + len(w.picture) < 300_000
+    assert '<script' not in w.picture and '<details>' in w.picture
+    assert '<script' not in explore(np.arange(6), np.eye(6), NASTY).picture
+
+
+def test_front_end_without_anywidget(st, monkeypatch):
+    monkeypatch.setenv('KAGGLE_KERNEL_RUN_TYPE', 'Interactive')
+    box = explore(st)
+    assert type(box).__name__ == 'VBox' and type(explore(st, shell='anywidget')).__name__ == 'ExplorerWidget'
+    c, (true, pred) = confusion(st), box.children[2].children
+    row, col = np.unravel_index(np.argmax(c.counts*(1-np.eye(3))), (3, 3))
+    true.value, pred.value = int(row), int(col)
+    assert f'{c.counts[row, col]} photo' in box.children[3].value
+    assert box.children[3].value.count('<img') == min(24, c.counts[row, col])
+    paths = [f'{n}.jpg' for n in '<b>'*2]
+    nasty = plain_explorer(ExplorerHost(predictions(np.arange(6), np.roll(np.eye(6), 1, 1), NASTY, paths)))
+    for html in (nasty.children[3].value, nasty.children[1].children[1].value):
+        assert not re.search('<script|<img src=x|<b>', html.replace('<b>1 photo</b>', ''))
+    assert '<script>window.ran' in unescape(nasty.children[1].children[1].value)

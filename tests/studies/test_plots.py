@@ -1,0 +1,84 @@
+"Plots of made-up studies: they are drawn, say why they are empty, and leave pyplot alone."
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from imgcls.studies import plots as P
+from imgcls.studies.tables import made_up_study
+
+NET = 'efficientnet_lite0'
+PLOTS = P.plot_epochs, P.plot_learning_curve, P.plot_loss, P.plot_rates
+
+
+def study(sizes=(50, 1000), **kw):
+    return made_up_study({(NET, 'frozen', size): [.6, .7, .8] for size in sizes}, **kw)
+
+
+def texts(fig): return {t.get_text() for ax in fig.axes for t in ax.texts}
+
+
+@pytest.mark.parametrize('plot', PLOTS)
+def test_a_study_without_runs_gives_a_picture_that_says_so(plot):
+    fig = plot(made_up_study({}))
+    assert fig._repr_png_().startswith(b'\x89PNG') and len(texts(fig)) == 1
+
+
+@pytest.mark.parametrize('plot', PLOTS)
+@pytest.mark.parametrize('sizes', [(50,), ('all',), (50, 1000, 'all')])
+def test_plots_of_few_and_many_sizes(plot, sizes):
+    assert plot(study(sizes))._repr_png_().startswith(b'\x89PNG')
+
+
+def test_lines_are_labelled_where_they_end():
+    ax, = P.plot_epochs(study()).axes
+    assert [t.get_text() for t in ax.texts] == ['50', '1,000']
+    assert [t.get_color() for t in ax.texts] == [line.get_color() for line in ax.lines]
+
+
+def test_a_panel_for_each_recipe():
+    recipes = 'frozen', 'fastai', 'scratch'
+    st = made_up_study({(NET, r, n): [.6, .7] for r in recipes for n in (20, 100)}, seeds=2)
+    shown = [ax for ax in P.plot_epochs(st).axes if ax.axison]
+    assert [ax.get_title('left') for ax in shown] == ['fastai', 'frozen', 'scratch']
+    ax, = P.plot_learning_curve(st).axes
+    assert {t.get_text() for t in ax.texts} == set(recipes)
+
+
+def test_the_learning_curve_has_a_tick_for_each_size():
+    ax, = P.plot_learning_curve(study((50, 1000, 'all'), most=4000)).axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ['50', '1,000', 'all\n(4,000)']
+    assert ax.get_xscale() == 'log'
+
+
+def test_losses_that_are_nan_are_left_out():
+    st = study()
+    st.epochs[['train_loss', 'valid_loss', 'accuracy', 'train_accuracy']] = np.nan
+    st.runs['accuracy'] = np.nan
+    assert texts(P.plot_loss(st)) == {'no losses were kept'}
+    for plot in PLOTS: plot(st)._repr_png_()
+
+
+def test_sizes_with_the_same_schedule_share_a_line():
+    st = study()
+    assert texts(P.plot_rates(st)) == {'all sizes'}
+    probs, rates = st.kept[st.runs.run[0]]
+    st.kept[st.runs.run[0]] = probs, np.linspace(1e-3, 2e-3, len(rates))
+    assert texts(P.plot_rates(st)) == {'50', '1,000'}
+    for run in st.kept: st.kept[run] = probs, np.zeros(0)
+    assert texts(P.plot_rates(st)) == {'no learning rates were kept'}
+
+
+def test_names_are_no_formulas():
+    st = made_up_study({(NET, '$x$', 20): [.7, .8], (NET, '$\\frac', 20): [.7, .8]})
+    for plot in PLOTS: plot(st)._repr_png_()
+
+
+def test_no_pyplot():
+    code = ('import sys; from imgcls.studies.tables import made_up_study; from imgcls.studies import plots\n'
+            "st = made_up_study({('a', 'b', 5): [.7, .8]})\n"
+            "for f in plots.__all__: getattr(plots, f)(st)._repr_png_()\n"
+            'print("matplotlib.pyplot" in sys.modules)')
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == 'False'

@@ -1,0 +1,246 @@
+"Reports of made-up studies: text, JSON and the page, with names that try to be code."
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imgcls.core import UserError
+from imgcls.studies import report as R
+from imgcls.studies.stats import wilson
+from imgcls.studies.tables import accuracy_table, final_table, made_up_study, steps, styled
+
+NET = 'efficientnet_lite0'
+EVIL = '<script>alert(1)</script>'
+
+
+def frozen(**accs): return {(NET, 'frozen', int(k[1:]) if k[1:].isdigit() else k): v for k, v in accs.items()}
+
+
+@pytest.fixture
+def make(tmp_path):
+    "make(accuracy, …) → a made-up study with a folder"
+    def make(*args, **kw):
+        st = made_up_study(*args, **kw)
+        st.path = tmp_path
+        return st
+    return make
+
+
+@pytest.fixture
+def one(make): return make(frozen(s50=[.6, .7, .8], s1000=[.8, .93, .95]))
+
+
+def page(st, **kw): return R.save_report(st, **kw).read_text(encoding='utf-8')
+
+
+def pairs(*rows): return pd.DataFrame(rows, columns=['a', 'b', 'kind'])
+
+
+def skipped(*rows): return pd.DataFrame(rows, columns=['path', 'reason', 'text'])
+
+
+# ---- what may be missing
+
+@pytest.mark.parametrize('accs', [frozen(s50=[.8]), frozen(s50=[.7, .8]),
+                                  frozen(s50=[.999999]*2, s100=[.999999]*2)])
+def test_little(make, accs):
+    st = make(accs, n_test=9)
+    assert R.answer(st) in page(st).replace('\N{NO-BREAK SPACE}', ' ').replace('&#39;', "'")
+    assert 'nan' not in R.text_report(st)
+    if len(accs) == 1: assert 'smaller size' in R.answer(st)
+
+
+def test_no_runs(make):
+    st = make({})
+    for text in (R.text_report(st), st._repr_html_(), page(st)): assert 'No run has finished' in text
+    assert json.loads(json.dumps(R.json_report(st), allow_nan=False))['runs'] == []
+    for f in (accuracy_table, final_table, steps): assert len(f(st)) == 0
+
+
+def test_nan_loss_and_no_rates(make):
+    st = make(frozen(s50=[.6, .7], s100=[.6, .7]))
+    run = st.runs.run[1]
+    st.kept[run] = np.full_like(st.kept[run][0], np.nan), np.zeros(0, np.float32)
+    st.epochs.loc[st.epochs.run == run, ['train_loss', 'valid_loss', 'train_accuracy', 'accuracy']] = np.nan
+    st.runs.loc[1, ['accuracy', 'correct']] = np.nan
+    j = json.loads(json.dumps(R.json_report(st), allow_nan=False))
+    assert j['runs'][1]['epochs'] == [None, None] and j['runs'][1]['accuracy'] is None
+    assert j['runs'][1]['interval'] == [None, None]
+    assert 'nan' not in R.text_report(st).lower()
+    assert R.answer(st).startswith('With 50 photos a class') and len(steps(st)) == 0
+    page(st)
+
+
+def test_all_photos(make):
+    st = make(frozen(s50=[.6, .7], all=[.8, .9]), most=800)
+    assert R.answer(st).startswith('With all 2,400 photos the classifier names ')
+    assert 'from 50 to all, bought' in R.answer(st)
+
+
+# ---- text and json
+
+def test_text_is_plain(one):
+    text = R.text_report(one)
+    assert text.isascii() and str(one) == text and text.endswith('\n')
+    assert max(map(len, text.splitlines())) <= 100
+    rows = [r for r in text.splitlines() if re.match(r'\d+ ', r)]
+    assert len({len(r) for r in rows[:3]}) == 1  # aligned
+    assert 'Report:' not in text
+    report = R.save_report(one)
+    assert f'Report: {report}' in R.text_report(one)
+
+
+def test_json(one):
+    j = json.loads(json.dumps(R.json_report(one), allow_nan=False))
+    assert set(j) == {'runs', 'photos', 'skipped', 'seconds', 'peak_mb', 'device'}
+    assert j['photos'] == len(one.photos) and j['skipped'] == 0
+    assert [r['size'] for r in j['runs']] == [50, 1000]
+    r = j['runs'][1]
+    assert len(r['epochs']) == 3 and r['epochs'][-1] == pytest.approx(r['accuracy'])
+    assert r['interval'] == pytest.approx(list(wilson(r['accuracy']*300, 300)))
+    assert r['interval'][0] < r['accuracy'] < r['interval'][1]
+    assert {'recipe', 'arch', 'seed', 'seconds', 'weights', 'res'} <= set(r)
+
+
+def test_calibration_error_where_runs_have_it(make, one):
+    accs = frozen(s50=[.6, .7], s1000=[.8, .9])
+    st = make(accs, calibration_error=.021, calibration_error_raw=.083)
+    assert final_table(st).calibration_error.tolist() == [.021, .021]
+    assert final_table(st).calibration_error_raw.tolist() == [.083, .083]
+    text = R.text_report(st)
+    assert text.count('2.1 (8.3)') == 2 and text.count('Off by: the calibration error') == 1
+    assert max(map(len, text.splitlines())) <= 100
+    assert [r['calibration_error'] for r in R.json_report(st)['runs']] == [.021, .021]
+    html = page(st)
+    assert html.count('2.1 (8.3)') == 2 and 'Off by: the calibration error' in html
+    for without in (one, make(accs, calibration_error=None, calibration_error_raw=None)):
+        assert 'calibration error' not in R.text_report(without) and 'off by' not in R.text_report(without)
+        assert 'calibration error' not in page(without)
+    assert 'calibration_error' not in final_table(one)
+    assert 'calibration_error' not in R.json_report(one)['runs'][0]
+
+
+def test_methods(one):
+    for name in ('answer', 'cleaning', 'text_report', 'json_report', 'plot_epochs', 'plot_learning_curve',
+                 'plot_loss', 'plot_rates', 'save_report'):
+        assert getattr(one, name)() is not None, name
+    assert '<table' in one._repr_html_()
+
+
+# ---- the page
+
+class Links(HTMLParser):
+    "Everything a browser would fetch or run"
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.tags = [], set()
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        fetch = 'src', 'href', 'xlink:href', 'data', 'srcset', 'action'
+        self.found += [(tag, k, v) for k, v in attrs
+                       if k in fetch and not (v or '').startswith('#') or k.startswith('on')]
+
+
+def test_report_is_self_contained(make):
+    st = make({(a, 'frozen', n): [.7, .8] for a in (NET, 'resnet18') for n in (20, 100, 'all')}, seeds=2)
+    path = R.save_report(st)
+    html = path.read_text(encoding='utf-8')
+    links = Links(html)
+    assert links.found == [] and not links.tags & {'script', 'link', 'iframe', 'img', 'object', 'base'}
+    assert not re.search(r'https?:|@import|url\((?!#)', html)
+    assert path == st.path/'report.html' and path.stat().st_size < 1_000_000
+    assert html.count('<svg') == 4 and html.count('</svg>') == 4
+    assert "script-src 'none'" in html.replace('&#39;', "'")
+
+
+def test_everything_from_outside_is_escaped(make, tmp_path):
+    accs = {(EVIL, EVIL, 20): [.7, .8], (EVIL, '$x$', 20): [.7, .8]}
+    st = make(accs, classes=('fox', EVIL, '$\\frac'), weights=EVIL)
+    st.about['machine'] = st.photos.name = EVIL
+    st.photos.notes.append(EVIL)
+    st.photos.df[['source', 'licence', 'author']] = EVIL
+    st.photos.skipped = skipped(*[(f'/photos/{EVIL}/a.jpg', EVIL, EVIL)]*60)
+    st.photos.pairs = pairs((f'/photos/{EVIL}/00001.jpg', '/photos/fox/00002.jpg', 'near'))
+    html = page(st, path=tmp_path/'r.html')
+    assert '<script' not in html and '&lt;script&gt;alert(1)' in html
+    assert 'script' not in Links(html).tags
+    assert '<script' not in st._repr_html_() and '<script' not in styled(st).to_html()
+    assert html.count('<tr><td><code>') == 50 + 1 and '60 × ' in html  # the first fifty, the count, one pair
+
+
+def test_report_says_leaks_and_conflicts(make):
+    st = make(frozen(s50=[.8]))
+    by = {key: rows.path.tolist() for key, rows in st.photos.df.groupby(['label', 'split'])}
+    deer, fox, test = by['deer', 'train'], by['fox', 'train'], by['fox', 'test']
+    st.photos.pairs = pairs((deer[0], deer[1], 'near'), (fox[0], test[1], 'same'), (fox[2], deer[3], 'near'))
+    html = page(st)
+    assert '1 across training and test photos (leaks),\n1 under two labels (conflicts)' in html
+    assert html.index('>leak<') < html.index('>conflict<') < html.index('<td></td>')  # the harmless one
+    assert 'fox/' in html and '/photos/fox' not in html
+
+
+def test_report_says_where_photos_are_from(make):
+    st = make(frozen(s50=[.8]))
+    df = st.photos.df
+    df[['source', 'licence', 'author']] = ''
+    df.loc[df.label == 'fox', ['source', 'licence', 'author']] = 'inaturalist', 'cc-by', 'Ann'
+    html = page(st)
+    assert '<th scope="row">inaturalist</th>\n<td>CC BY 4.0</td>' in html
+    assert '<th scope="row">not given</th>' in html and '<th scope="col">label</th>' in html
+
+
+def test_reasons_with_and_without_details(make):
+    st = make(frozen(s50=[.8]))
+    st.photos.skipped = skipped(('/p/a.jpg', 'too small', '5×5 pixels, at least 8×8 are needed'),
+                                ('/p/b.jpg', 'truncated', 'truncated'))
+    html = page(st)
+    assert '<td>too small: 5×5 pixels, at least 8×8 are needed</td>' in html and '<td>truncated</td>' in html
+
+
+def test_more_may_be_set_into_the_page(one):
+    html = page(one, more=('<p>Ninety 90 %</p><script>let a = 5 % 2</script>', 'abc='))
+    assert "script-src 'sha256-abc='" in html.replace('&#39;', "'")
+    assert '<script>let a = 5 % 2</script>' in html  # not changed, or the hash would be another
+
+
+def test_report_where_it_cant_be(one, tmp_path):
+    (tmp_path/'file').write_text('x')
+    with pytest.raises(UserError) as e: R.save_report(one, tmp_path/'file'/'report.html')
+    assert '\n' not in str(e.value) and (tmp_path/'file').read_text() == 'x'
+
+
+def test_names_that_are_not_unicode(one):
+    one.about['command'] = 'imgcls study fo\udcffto\n'
+    assert 'udcff' in page(one)
+
+
+def test_report_is_the_same_twice(one):
+    first = R.save_report(one).read_bytes()
+    assert R.save_report(one).read_bytes() == first
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize('width', [1000, 400])
+def test_report_in_a_browser(make, tmp_path, chromium, width):
+    from PIL import Image
+    accs = {(NET, r, n): [.6, .7, .8] for r in ('frozen', 'fastai') for n in (20, 100, 500)}
+    path, shot = R.save_report(make(accs, seeds=2, classes=('fox', EVIL))), tmp_path/'shot.png'
+    run = [chromium, '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
+           f'--user-data-dir={tmp_path/"profile"}', f'--window-size={width},3000']
+    subprocess.run([*run, f'--screenshot={shot}', path.as_uri()], check=True, capture_output=True, timeout=90)
+    img = np.asarray(Image.open(shot).convert('RGB')).astype(int)
+    assert img.shape[1] == width
+    ink = (np.abs(img - img[2, 2]).sum(2) > 60)
+    rows = ink[:, :width//2].any(1)[:2500].reshape(-1, 100).any(1)
+    assert rows.mean() > .9  # no large hole on the way down
+    blue = (np.abs(img - [0, 114, 178]).sum(2) < 40).sum()
+    assert blue > 100  # the lines of the plots are drawn
+    dump = [*run, '--dump-dom', path.as_uri()]
+    dom = subprocess.run(dump, check=True, capture_output=True, timeout=90).stdout
+    assert b'&lt;script&gt;alert(1)' in dom and b'<script' not in dom

@@ -1,0 +1,257 @@
+"""Callbacks change nothing but the time, and an interrupted training ends as if nothing had happened."""
+import copy
+import os
+import pickle
+
+import fastai.callback.progress
+import fastai.callback.schedule  # noqa: F401 (they give a `Learner` its no_bar and fit_one_cycle)
+import numpy as np
+import pytest
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.learner import Learner
+from fastai.optimizer import SGD, Adam
+from torch import nn
+
+from imgcls.data.synth import draw
+from imgcls.training import callbacks
+from imgcls.training.callbacks import Autocast, FrozenNorm, Resume, adamw, freeze_depthwise
+from imgcls.training.features import to_pixels
+from imgcls.training.learner import EpochLog
+from imgcls.training.models import load_body
+from imgcls.training.tensors import Tensors, augment, normalised, tensor_dls
+
+HALF = (.5, .5, .5)
+
+
+@pytest.fixture(scope='module')
+def photos():
+    "48 scenes of 32 pixels and their classes."
+    imgs = [draw(c, i, side=32) for i in range(24) for c in ('fox', 'deer')]
+    return to_pixels(imgs, 32), torch.arange(48) % 2
+
+
+def quiet(learn, epochs=1, lr=.01, cbs=()):
+    with learn.no_bar(), learn.no_logging(): learn.fit(epochs, lr, cbs=list(cbs))
+    return learn
+
+
+# ---- batch norm
+
+@pytest.mark.parametrize('opt', [adamw, Adam], ids=['adamw', 'fastai'])
+def test_frozen_norms_stay(photos, opt):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    t = Tensors(*photos, normalised(HALF, HALF))
+    learn = Learner(tensor_dls(t, t, ['a', 'b'], 16), net, nn.CrossEntropyLoss(), opt_func=opt)
+    quiet(learn, 1)  # momentum and gradients from a training before
+    before = copy.deepcopy(net.state_dict())
+    quiet(learn, 2, cbs=[FrozenNorm()])
+    moved = {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {'0.weight', '0.bias', '6.weight', '6.bias'}
+
+
+def test_depthwise_filters_stay():
+    net = load_body('efficientnet_lite0').module
+    n = freeze_depthwise(net)
+    still = {k for k, p in net.named_parameters() if not p.requires_grad}
+    assert still and all('conv_dw' in k for k in still)
+    assert n == sum(net.get_parameter(k).numel() for k in still)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(1, 2, 3))
+    assert freeze_depthwise(plain) == 0 and all(p.requires_grad for p in plain.parameters())
+
+
+# ---- precision
+
+def test_autocast_leaves_nothing_behind(photos):
+    t, seen = Tensors(photos[0].float()/255, photos[1]), []
+
+    def fresh():
+        net = nn.Sequential(nn.Flatten(), nn.Linear(3*32*32, 2))
+        net[1].register_forward_hook(lambda m, i, out: seen.append(out.dtype))
+        return Learner(tensor_dls(t, t, ['a', 'b'], 16), net, nn.CrossEntropyLoss(), opt_func=adamw)
+
+    class Cancel(Callback):
+        def before_batch(self): raise CancelFitException
+    learn = quiet(fresh(), 1, cbs=[Autocast()])
+    assert set(seen) == {torch.bfloat16} and 'forward' not in learn.model.__dict__
+    assert learn.model[1].weight.dtype == torch.float32
+    assert learn.model(torch.zeros(1, 3, 32, 32)).dtype == torch.float32 and seen[-1] == torch.float32
+    learn = quiet(fresh(), 1, cbs=[Autocast(), Cancel()])
+    assert 'forward' not in learn.model.__dict__
+    pickle.dumps(learn.model.state_dict())
+    quiet(quiet(learn, 1, cbs=[Autocast()]), 1, cbs=[Autocast()])
+    assert 'forward' not in learn.model.__dict__, 'twice'
+
+
+def test_numbers_are_chosen_by_a_rule(monkeypatch):
+    cpu, card, rule = torch.device('cpu'), torch.device('cuda'), callbacks.training_precision
+    dense = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2))
+    depthwise = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
+    monkeypatch.setattr(callbacks, 'precision', lambda device, module=None: torch.bfloat16)
+    assert rule(dense, cpu) == (torch.bfloat16, 'bf16') and rule(depthwise, cpu)[0] == torch.float32
+    monkeypatch.setattr(callbacks, 'precision', lambda device, module=None: torch.float32)
+    assert rule(dense, cpu) == (torch.float32, 'fp32 (this processor has no fast 16-bit numbers)')
+    # as a T4: it can only imitate bf16
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: including_emulation)
+    assert rule(dense, card) == (torch.float16, 'fp16') and rule(depthwise, card)[0] == torch.float32
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: True)
+    assert rule(dense, card) == rule(depthwise, card) == (torch.bfloat16, 'bf16')
+
+
+# ---- after an interruption
+
+class Interrupt(Callback):
+    "Ctrl-C in the middle of an epoch."
+    order = 90
+
+    def __init__(self, before): self.before, self.at = before, 0
+
+    def before_epoch(self): self.at += 1
+
+    def after_batch(self):
+        if self.training and self.at == self.before: raise KeyboardInterrupt
+
+
+class Count(Callback):
+    "How many batches were learned from."
+    batches = 0
+
+    def after_batch(self): self.batches += self.training
+
+
+WAYS = ['adamw', 'adam', 'sgd', 'fine_tune']
+
+
+def new_net():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
+                         nn.Flatten(), nn.Dropout(.2))
+    return nn.Sequential(body, nn.Linear(16, 2))
+
+
+def two_groups(net): return [[*net[0].parameters()], [*net[1].parameters()]]
+
+
+def new_learner(photos, way, seed=3):
+    x, y = photos
+    torch.manual_seed(seed)
+    train = Tensors(x[:32], y[:32], normalised(HALF, HALF, augment))
+    dls = tensor_dls(train, Tensors(x[32:], y[32:], normalised(HALF, HALF)), ['a', 'b'], 8)
+    opts = dict(adamw=adamw, adam=Adam, sgd=lambda p, **kw: SGD(p, **{**kw, 'mom': .9}), fine_tune=Adam)
+    more = dict(splitter=two_groups) if way == 'fine_tune' else {}
+    return Learner(dls, new_net(), nn.CrossEntropyLoss(), opt_func=opts[way], **more)
+
+
+def trained(photos, way, file=None, before=None, seed=0):
+    "A training of four epochs, cut short in the epoch `before`; the model, the figures and the rates."
+    learn, book, count = new_learner(photos, way), EpochLog(16), Count()
+    cbs = [Resume(file, seed, dict(diary=book)), book, count, *([Interrupt(before)] if before else [])]
+    with learn.no_bar(), learn.no_logging():
+        try:
+            if way == 'fine_tune': learn.fine_tune(3, base_lr=.02, cbs=cbs)
+            else: learn.fit_one_cycle(4, .02, cbs=cbs)
+            assert not before, 'nothing was interrupted'
+        except KeyboardInterrupt: assert before
+    book.batches = count.batches
+    return learn.model.state_dict(), book
+
+
+def alike(a, b):
+    (state, book), (other, theirs) = a, b
+    for k, v in state.items(): assert torch.equal(v, other[k]), k
+    np.testing.assert_array_equal(np.stack(book.probs), np.stack(theirs.probs))
+    assert book.rates == theirs.rates and len(book.rates) == 16
+    for r, o in zip(book.rows, theirs.rows, strict=True): assert {**r, 'seconds': 0} == {**o, 'seconds': 0}
+    assert [r['seconds'] for r in theirs.rows] == sorted(r['seconds'] for r in theirs.rows)
+
+
+@pytest.fixture(scope='module')
+def unbroken(photos): return {way: trained(photos, way) for way in WAYS}
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(photos, unbroken, tmp_path, way):
+    for before in (1, 2, 4):
+        file = tmp_path/f'{before}.pt'
+        trained(photos, way, file, before)
+        assert file.exists() == (before > 1)
+        torch.manual_seed(77)  # another process has drawn other numbers
+        got = trained(photos, way, file)
+        alike(unbroken[way], got)
+        assert got[1].batches == 16-4*(before-1), 'what was learned is learned again'
+    trained(photos, way, tmp_path/'twice.pt', 2)
+    trained(photos, way, tmp_path/'twice.pt', 3)
+    alike(unbroken[way], trained(photos, way, tmp_path/'twice.pt'))
+    assert not [p for p in tmp_path.iterdir() if p.name[0] == '.']
+
+
+@pytest.mark.parametrize('way', ['adamw', 'fine_tune'])
+def test_a_training_cut_short_after_its_last_epoch(photos, unbroken, tmp_path, way):
+    "Killed while the model was being written: nothing is left to train, and all that was learned is there."
+    trained(photos, way, tmp_path/'k.pt')
+    got = trained(photos, way, tmp_path/'k.pt')
+    alike(unbroken[way], got)
+    assert got[1].batches == 0
+
+
+def test_without_a_file_only_the_seed_counts(photos, unbroken):
+    a, b = trained(photos, 'adamw'), trained(photos, 'adamw', seed=1)
+    alike(unbroken['adamw'], a)
+    assert not torch.equal(a[0]['1.weight'], b[0]['1.weight'])
+
+
+class _Evil:
+    def __init__(self, path): self.path = path
+
+    def __reduce__(self): return os.mkdir, (self.path,)
+
+
+def _write(kind, good, file, tmp_path):
+    "A file that is no whole checkpoint of this training."
+    data, kept = good.read_bytes(), torch.load(good, weights_only=True)
+    evil = _Evil(str(tmp_path/'evil'))
+    if kind == 'evil pickle': file.write_bytes(pickle.dumps(evil))
+    elif kind == 'evil torch': torch.save({**kept, 'more': evil}, file)
+    elif kind == 'other names': torch.save({**kept, 'model': {'x': torch.ones(2)}}, file)
+    elif kind == 'other shapes':
+        other = {k: torch.zeros(3, *v.shape) for k, v in kept['model'].items()}
+        torch.save({**kept, 'model': other}, file)
+    elif kind == 'other optimizer': torch.save({**kept, 'opt': 'adam'}, file)
+    elif kind == 'epoch': torch.save({**kept, 'epoch': 'two'}, file)
+    elif kind == 'no diary': torch.save({**kept, 'extra': {}}, file)
+    elif kind.startswith('no '): torch.save({k: v for k, v in kept.items() if k != kind[3:]}, file)
+    elif kind == 'other seed': torch.save({**kept, 'seed': 5}, file)
+    elif kind == 'a tensor': torch.save(torch.ones(3), file)
+    elif kind == 'weights alone': torch.save(kept['model'], file)
+    else:
+        parts = dict(half=data[:len(data)//2], start=data[:100], empty=b'', noise=bytes(range(256))*20)
+        file.write_bytes(parts[kind])
+
+
+KINDS = ['half', 'start', 'empty', 'noise', 'evil pickle', 'evil torch', 'a tensor', 'weights alone',
+         'no epoch', 'no seed', 'no model', 'no opt', 'no extra', 'no diary',
+         'epoch', 'other seed', 'other names', 'other shapes', 'other optimizer']
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.filterwarnings('ignore')
+def test_a_file_that_is_no_checkpoint_means_a_fresh_start(photos, unbroken, tmp_path, kind):
+    trained(photos, 'adamw', tmp_path/'good.pt', 3)
+    _write(kind, tmp_path/'good.pt', tmp_path/'bad.pt', tmp_path)
+    got = trained(photos, 'adamw', tmp_path/'bad.pt')
+    assert not (tmp_path/'evil').exists(), 'a program in the file was run'
+    alike(unbroken['adamw'], got)
+
+
+def test_a_nan_after_an_interruption(photos, tmp_path):
+    "The last good epoch is the one before the interruption."
+    trained(photos, 'adamw', tmp_path/'k.pt', 3)
+    kept = torch.load(tmp_path/'k.pt', weights_only=True)['model']
+
+    class Nan(Callback):
+        def after_pred(self): self.learn.pred = self.pred*float('nan')
+    learn, book = new_learner(photos, 'adamw'), EpochLog(16)
+    cbs = [Resume(tmp_path/'k.pt', 0, dict(diary=book)), book, Nan()]
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(4, .02, cbs=cbs)
+    assert len(book.rows) == 2 and 'epoch 2' in book.notes[0]
+    assert book.good is not None and all(torch.equal(v, kept[k]) for k, v in book.good.items())

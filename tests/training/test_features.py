@@ -1,0 +1,420 @@
+"""Features are what the frozen body gives for a photo, whatever comes with it; none is computed twice."""
+import copy
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from imgcls.core import UserError
+from imgcls.data.synth import draw, scene_bytes, synth_folder
+from imgcls.data.table import read_photos
+from imgcls.training import features as features_room
+from imgcls.training.features import (
+    Features,
+    auto_resolution,
+    fold_batchnorm,
+    keep_memory,
+    to_pixels,
+    unfold_batchnorm,
+)
+from imgcls.training.models import Body, find_weights, load_body
+
+
+@pytest.fixture(scope='module')
+def photos(own_cache): return read_photos(synth_folder(per_class=30, side=64))
+
+
+@pytest.fixture(scope='module')
+def rows(photos): return photos.df
+
+
+def files(folder): return pd.DataFrame(dict(path=[str(p) for p in sorted(folder.iterdir())], label='fox'))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    "Gives an empty cache, and another one each time it is called."
+    def fresh(name): monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/name))
+    fresh('cache')
+    return fresh
+
+
+def norms(module): return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def random_body(arch, seed=0):
+    "A body with random weights and, unlike fresh ones, batch norms that do something."
+    from imgcls.training.models import _card, _structure
+    g = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    module = _structure(arch).eval()
+    for m in norms(module):
+        m.running_mean = torch.randn(m.num_features, generator=g)*.1
+        m.running_var = torch.rand(m.num_features, generator=g) + .5
+        m.weight.data = torch.rand(m.num_features, generator=g) + .5
+        m.bias.data = torch.randn(m.num_features, generator=g)*.1
+    w = _card(arch)
+    with torch.inference_mode(): n = module(torch.zeros(1, 3, w.res, w.res)).shape[1]
+    return Body(module, w, f'{arch}{seed}', n)
+
+
+def cosine(a, b):
+    a, b = (np.asarray(x, np.float64) for x in (a, b))
+    return (a*b).sum(1)/np.linalg.norm(a, axis=1)/np.linalg.norm(b, axis=1)
+
+
+# ---- the same whatever comes with it
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize('arch, res', [('efficientnet_lite0', 64), ('resnet18', 64), ('test_vit', 160)])
+def test_features_do_not_depend_on_their_neighbours(rows, cache, monkeypatch, arch, res, dtype):
+    monkeypatch.setattr(features_room, 'at_once', lambda device, dtype: 8)
+    monkeypatch.setattr(features_room, 'precision', lambda device, module: dtype)
+    body = load_body(arch) if arch == 'efficientnet_lite0' else random_body(arch)
+    rows = rows[::4].reset_index(drop=True)  # two batches and some
+    X = Features(body, res).of(rows)
+    assert X.shape == (23, body.n_features) and X.dtype == np.float16 and np.isfinite(X).all()
+    cache('other order')
+    shuffled = rows.sample(frac=1, random_state=1)
+    again = Features(body, res)
+    np.testing.assert_array_equal(again.of(shuffled), X[shuffled.index])
+    assert again.computed == 23
+    cache('in two goes')  # as after a kill
+    again = Features(body, res)
+    again.of(shuffled[:11])
+    np.testing.assert_array_equal(again.of(rows), X)
+    assert again.computed == 23
+    cache('one alone')
+    np.testing.assert_array_equal(Features(body, res).of(rows[5:6]), X[5:6])
+
+
+def test_known_photos_are_not_sent_through_the_body(rows, cache, monkeypatch):
+    body = load_body('cifar_net')
+    X = Features(body, 32).of(rows)
+    monkeypatch.setattr(Features, '_forward', lambda *a: pytest.fail('computed again'))
+    f = Features(body, 32)
+    np.testing.assert_array_equal(f.of(rows), X)
+    assert f.computed == 0 and f.seconds['body'] == 0
+
+
+def test_photos_are_read_once(rows, cache, monkeypatch):
+    "The runs of a study ask for the same photos again and again, in any order, some of them twice."
+    f = Features('cifar_net', 32)
+    X = f.of(rows)
+    monkeypatch.setattr(features_room, 'check_photos', lambda *a, **k: pytest.fail('read again'))
+    monkeypatch.setattr(features_room, '_read_shard', lambda *a: pytest.fail('looked up again'))
+    some = rows.sample(200, replace=True, random_state=0)
+    np.testing.assert_array_equal(f.of(some), X[some.index])
+    np.testing.assert_array_equal(f[some.sha256.tolist()], X[some.index])
+    assert f.of(rows[:0]).shape == (0, 84)
+
+
+def test_photos_read_with_their_features_are_not_read_again(cache, monkeypatch):
+    f = Features('cifar_net', 32)
+    df = read_photos(synth_folder(per_class=4, side=64), check=f).df
+    monkeypatch.setattr(features_room, 'check_photos', lambda *a, **k: pytest.fail('read again'))
+    assert f.of(df).shape == (12, 84) and f.computed == 12
+
+
+def test_features_that_are_not_there_are_a_key_error(rows, cache):
+    f = Features('cifar_net', 32)
+    with pytest.raises(KeyError): f[rows.sha256.tolist()]
+    f.of(rows[:3])
+    assert f[rows.sha256[:3].tolist()].shape == (3, 84)
+    with pytest.raises(KeyError): f[rows.sha256[:4].tolist()]
+
+
+def test_what_a_feature_depends_on_names_its_folder(cache):
+    body, cifar = random_body('resnet18'), find_weights('cifar_net')
+    ways = [Features(body, 64), Features(body, 96), Features(body, 64, 'squish')]
+    ways += [Features(load_body(cifar, seed), 32) for seed in (0, 1)]
+    ways.append(Features(random_body('resnet18', 1), 64))
+    ways.append(Features(body, 64))
+    ways[-1].dtype = torch.float64
+    assert len({f.folder for f in ways}) == len(ways)
+
+
+def test_a_file_that_is_being_written_is_left_alone(rows, cache):
+    f = Features('cifar_net', 32)
+    other = f.folder/'.0123456789abcdef.77-deadbeef.safetensors'  # another process is writing it
+    other.write_bytes(b'half')
+    f.of(rows)
+    assert other.read_bytes() == b'half' and not f.notes
+
+
+# ---- what the body gives
+
+def exact(body, imgs):
+    "The features by the book: float32, no folding, one photo at a time."
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (body.weights.mean, body.weights.std))
+    xs = [torch.from_numpy(np.array(i)).permute(2, 0, 1)/255 for i in imgs]
+    with torch.inference_mode(): return torch.cat([body.module(((x - mean)/std)[None]) for x in xs]).numpy()
+
+
+@pytest.mark.parametrize('arch', ['efficientnet_lite0', 'resnet18', 'test_vit'])
+def test_features_are_those_of_the_body(tmp_path, cache, arch):
+    body = load_body(arch) if arch == 'efficientnet_lite0' else random_body(arch)
+    side = 160 if arch == 'test_vit' else 96
+    imgs = [draw(c, i, side=side) for c in ('fox', 'deer') for i in range(4)]
+    for i, img in enumerate(imgs): img.save(tmp_path/f'{i}.png')
+    want = exact(body, imgs)
+    (tmp_path/'cache').mkdir(exist_ok=True)
+    rows = pd.DataFrame(dict(path=[str(tmp_path/f'{i}.png') for i in range(8)], label='fox'))
+    for dtype, worst in ((torch.float32, .99999), (torch.bfloat16, .99)):
+        f = Features(body, side)
+        f.dtype = dtype
+        good, skipped = f(rows)
+        got = f[good.sha256.tolist()]
+        assert not len(skipped) and cosine(got, want).min() > worst, f'{dtype}: {cosine(got, want).min()}'
+        if dtype == torch.float32:
+            np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3*np.abs(want).max())
+
+
+def test_the_processor_counts_with_few_bits_only_where_that_is_as_good(rows, cache):
+    body = load_body('efficientnet_lite0')
+    quick, sure = Features(body, 64), Features(body, 64)
+    sure.dtype = torch.float32
+    assert cosine(quick.of(rows), sure.of(rows)).min() > .99
+
+
+@pytest.mark.parametrize('size', [(300, 200), (200, 300), (96, 96), (50, 70), (97, 95), (40, 40)])
+@pytest.mark.parametrize('method', ['crop', 'squish'])
+def test_photos_of_any_size(tmp_path, cache, size, method):
+    from torchvision.transforms.v2 import functional as T
+    body, side, folder = load_body('efficientnet_lite0'), 96, tmp_path/'p'
+    folder.mkdir()
+    imgs = [draw('fox', i, side=300).resize(size, Image.Resampling.BICUBIC) for i in range(3)]
+    for i, img in enumerate(imgs): img.save(folder/f'{i}.png')
+    squares = [T.center_crop(i, [min(i.size)]*2) for i in imgs] if method == 'crop' else imgs
+    how = dict(antialias=True, interpolation=T.InterpolationMode.BICUBIC)
+    small = [T.resize(i, [side, side], **how) for i in squares]
+    f = Features(body, side, method)
+    good, skipped = f(files(folder))
+    assert not len(skipped) and list(zip(good.width, good.height)) == [size]*3
+    assert cosine(f[good.sha256.tolist()], exact(body, small)).min() > .985
+
+
+def test_crop_and_squish_differ_and_give_squares():
+    wide = Image.new('RGB', (90, 30), 'red')
+    wide.paste('blue', (30, 0, 60, 30))
+    tall = wide.transpose(Image.Transpose.ROTATE_90)
+    for img in (wide, tall):
+        crop, squish = (to_pixels([img], 30, m)[0].permute(1, 2, 0).numpy() for m in ('crop', 'squish'))
+        assert crop.shape == squish.shape == (30, 30, 3) and crop.dtype == np.uint8
+        assert (crop == [0, 0, 255]).all(), 'crop takes the middle'
+        red = (squish[..., 0] > 128).mean()
+        assert .6 < red < .73, 'squish keeps all of it'
+
+
+def test_mixed_sizes_in_one_batch(tmp_path, cache):
+    folder = tmp_path/'p'
+    folder.mkdir()
+    for i, size in enumerate([(64, 64), (300, 200), (20, 31), (64, 65), (500, 64)]):
+        draw('fox', i, side=300).resize(size).save(folder/f'{i}.png')
+    rows, body = files(folder), load_body('efficientnet_lite0')
+    f = Features(body, 64)
+    X = f.of(f(rows)[0])
+    for i in range(5):
+        cache(f'alone {i}')
+        f = Features(body, 64)
+        np.testing.assert_array_equal(f.of(f(rows[i:i+1])[0]), X[i:i+1])
+
+
+# ---- nothing in the body is trained
+
+def test_the_frozen_body_does_not_change(photos, cache):
+    from imgcls.training.recipes import Frozen, train
+    body = random_body('resnet18')
+    before = copy.deepcopy(body.module.state_dict())
+    assert not any(m.training for m in body.module.modules())
+    learn = train(photos, Frozen(epochs=2, lr=.1), Features(body, 64), size=10, say=None)
+    for k, v in body.module.state_dict().items(): assert torch.equal(v, before[k]), f'{k} changed'
+    for k, v in learn.model[0].state_dict().items():
+        assert torch.equal(v.cpu(), before[k]), f'{k} of the learner changed'
+    assert not any(m.training for m in body.module.modules())
+
+
+# ---- folding
+
+SIDES = dict(resnet18=64, resnet50=64, efficientnet_lite0=64, test_resnet=96, test_efficientnet=96,
+             mobilenet_v3_small=64, test_vit=160, test_convnext=96)
+
+
+@pytest.mark.parametrize('arch, side', SIDES.items())
+def test_folding_gives_the_same_features(arch, side):
+    module = random_body(arch).module
+    before, n = copy.deepcopy(module.state_dict()), len(norms(module))
+    folded = fold_batchnorm(module, side)
+    x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode(): a, b = module(x), folded(x)
+    torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-3*a.abs().max().item())
+    assert (n == 0) == (arch in ('test_vit', 'test_convnext')) and len(norms(folded)) == 0
+    assert len(norms(module)) == n, 'the body was changed'
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items()), 'the body was changed'
+
+
+class Twice(nn.Module):
+    "A net that uses its layers twice."
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.norm.running_mean += 1
+
+    def forward(self, x): return self.norm(self.conv(self.norm(self.conv(x)))).mean((2, 3))
+
+
+def test_a_layer_used_twice_is_not_folded():
+    module, x = Twice().eval(), torch.randn(2, 3, 16, 16)
+    with torch.inference_mode(): torch.testing.assert_close(fold_batchnorm(module, 16)(x), module(x))
+
+
+def test_what_was_not_folded_is_not_unfolded():
+    module, x = Twice().eval(), torch.randn(2, 3, 16, 16)
+    trained = copy.deepcopy(fold_batchnorm(module, 16))
+    with torch.no_grad(): trained.conv.weight += .1
+    out = unfold_batchnorm(trained, module, 16)
+    with torch.inference_mode(): torch.testing.assert_close(out(x), trained(x))
+    assert not torch.equal(module.conv.weight, trained.conv.weight), 'the body was changed'
+
+
+def lively(arch):
+    "A body some of whose channels are switched off, wholly or nearly."
+    module = random_body(arch).module
+    for m in norms(module): m.weight.data[:2], m.weight.data[2:4] = 0, 1e-6
+    return module
+
+
+@pytest.mark.parametrize('trained', [False, True])
+@pytest.mark.parametrize('arch', ['efficientnet_lite0', 'resnet18', 'mobilenet_v2'])
+def test_unfolding_takes_folding_back(arch, trained):
+    module, g = lively(arch), torch.Generator().manual_seed(2)
+    before, x = copy.deepcopy(module.state_dict()), torch.randn(4, 3, 64, 64, generator=g)
+    folded = fold_batchnorm(module, 64)
+    assert folded is not module and not norms(folded)
+    if trained:
+        with torch.no_grad():
+            for p in folded.parameters(): p += .05*p.std().nan_to_num(0)*torch.randn(p.shape, generator=g)
+    out = unfold_batchnorm(folded, module, 64)
+    with torch.inference_mode(): a, b, old = folded(x), out(x), module(x)
+    torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-3*a.abs().max().item())
+    assert trained == (not torch.allclose(a, old, rtol=1e-2, atol=1e-2*a.abs().max().item()))
+    assert [*out.state_dict()] == [*before] and all(v.isfinite().all() for v in out.state_dict().values())
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items()), 'the body was changed'
+
+
+def test_unfolding_where_all_of_a_norm_is_switched_off():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
+    module[1].weight.data.zero_()
+    module[1].bias.data.normal_()
+    folded, x = fold_batchnorm(module, 16), torch.randn(2, 3, 16, 16)
+    folded[0].weight.data += .1
+    out = unfold_batchnorm(folded, module, 16)
+    assert all(v.isfinite().all() for v in out.state_dict().values())
+    with torch.inference_mode(): torch.testing.assert_close(out(x), folded(x), rtol=1e-4, atol=1e-4)
+
+
+# ---- memory
+
+def test_memory_is_kept_only_where_it_can_be(monkeypatch):
+    assert keep_memory() in (True, False)
+    calls = []
+    class Libc:
+        def mallopt(self, *a): return calls.append(a) or 1
+    monkeypatch.setattr(features_room.ctypes, 'CDLL', lambda name: Libc())
+    for system in ('', 'musl'):
+        monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: (system, '1'))
+        assert keep_memory() is False and not calls
+    monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: ('glibc', '2.36'))
+    assert keep_memory() is True and {k for k, _ in calls} == {-1, -3, -8}
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork') or platform.libc_ver()[0] != 'glibc', reason='settings of glibc')
+def test_large_memory_of_a_thread_is_used_again():
+    "Kept pages are not fetched anew; in a process of its own, because the settings can't be taken back."
+    program = """
+import resource, sys, threading
+import torch
+from imgcls.training.features import keep_memory
+if sys.argv[1] == 'keep': keep_memory()
+def use():
+    for _ in range(20): torch.ones(20_000_000)  # 80 MB, more than the pool of a thread holds
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def twice(): print(-use() + use())
+t = threading.Thread(target=twice)
+t.start()
+t.join()
+"""
+    def faults(how):
+        call = [sys.executable, '-c', program, how]
+        return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    assert faults('keep') < faults('usual')/20
+
+
+# ---- what can't work
+
+@pytest.mark.parametrize('factor', [float('nan'), 1e9])
+def test_weights_that_give_no_numbers(rows, cache, factor):
+    body = load_body('cifar_net')
+    body.module[-2].weight.data *= factor
+    f = Features(body, 32)
+    with pytest.raises(UserError, match='NaN or infinite; its weights are damaged') as e: f.of(rows)
+    assert '\n' not in str(e.value)
+
+
+def test_resolution(rows, tmp_path, cache):
+    small, large, gone = rows.path.tolist(), [str(tmp_path/'large.jpg')], [str(tmp_path/'gone.jpg')]
+    (tmp_path/'large.jpg').write_bytes(scene_bytes('fox', 0, side=300))
+    lite, cifar = load_body('efficientnet_lite0'), load_body('cifar_net')
+    vit = random_body('vit_tiny_patch16_224')
+    assert [auto_resolution(paths, lite) for paths in (small, large, gone)] == [96, 224, 224]
+    assert auto_resolution(small, cifar) == 32
+    assert auto_resolution(small, vit) == 224, 'a body for one resolution only gets it'
+    for body, res in ((cifar, 64), (vit, 96)):
+        says = f'{body.weights.arch} takes no photos of {res} pixels; leave the resolution out'
+        with pytest.raises(UserError, match=says) as e: Features(body, res)
+        assert '\n' not in str(e.value)
+
+
+def test_unknown_method():
+    with pytest.raises(UserError, match="no method is 'stretch'; take crop or squish"):
+        Features('cifar_net', 32, 'stretch')
+
+
+def test_features_of_photos_that_changed_or_vanished(rows, tmp_path, cache):
+    t, photo, f = rows.copy(), tmp_path/'x.jpg', Features('cifar_net', 32)
+    photo.write_bytes(scene_bytes('fox', 500, side=64))
+    t.loc[3, 'path'] = str(photo)
+    with pytest.raises(UserError, match='1 photo changed .*x.jpg .other content'): f.of(t)
+    photo.unlink()
+    with pytest.raises(UserError, match='1 photo changed .*x.jpg .*missing') as e: f.of(t)
+    assert '\n' not in str(e.value)
+
+
+def test_a_photo_that_changes_between_two_calls_is_noticed(rows, tmp_path, cache):
+    "What was returned before is kept in memory, and must not be returned for another photo."
+    photo, f = tmp_path/'x.jpg', Features('cifar_net', 32)
+    t = rows[:4].copy()
+    photo.write_bytes(open(t.path[2], 'rb').read())
+    t.loc[2, 'path'] = str(photo)
+    f.of(t)
+    photo.write_bytes(scene_bytes('fox', 500, side=64))
+    with pytest.raises(UserError, match='x.jpg .other content'): f.of(t)
+
+
+# ---- what it costs to import
+
+HEAVY = dict(models=['fastai'], features=['fastai'], calibration=['torch', 'scipy', 'matplotlib'])
+
+
+@pytest.mark.parametrize('room, heavy', HEAVY.items())
+def test_rooms_that_import_quickly(room, heavy):
+    program = f'import sys, imgcls.training.{room}; print(*{{*{heavy}}} & {{*sys.modules}})'
+    out = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
+    assert not out.strip()
