@@ -143,7 +143,7 @@ def one_file(page, home):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, n in (('classes', 100), ('photos', 50_000), ('epochs', 5)):
-        p.add_argument(f'--{name}', type=int, default=n)
+        p.add_argument(f'--{name}', type=int, default=n, help=f'of the made-up predictions (default: {n:,})')
     args = p.parse_args()
     chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
     if not chromium: sys.exit('no Chromium on the PATH; install it (Debian: apt-get install chromium)')

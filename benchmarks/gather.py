@@ -34,7 +34,7 @@ from PIL import Image
 
 from imgcls.core import cache_dir
 from imgcls.data.duplicates import near
-from imgcls.gather.copies import Seen
+from imgcls.gather.looks import Seen
 from imgcls.gather.verify import check_photo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -289,10 +289,10 @@ def copies(tmp, n=100_000):
     rng, few = np.random.default_rng(0), n//10
     hashes = rng.integers(0, 2**64, n, dtype=np.uint64)
     hashes[n - few:] = hashes[:few] ^ (np.uint64(3) << (np.arange(few, dtype=np.uint64) % np.uint64(60)))
-    texts = [f'{h:016x}' for h in hashes.tolist()]
+    texts, seen = [f'{h:016x}' for h in hashes.tolist()], Seen()
     start = time.time()
     found = len(near(texts)[0])
-    at_once, start, seen = time.time() - start, time.time(), Seen()
+    at_once, start = time.time() - start, time.time()
     kept = sum(seen.add(i, f'{i:064x}', text, 1, 'fox').keep for i, text in enumerate(texts))
     out = dict(records=n, pairs=found, all_at_once=round(at_once, 2),
                one_after_the_other=round(time.time() - start, 2), kept=kept)

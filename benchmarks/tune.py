@@ -19,6 +19,7 @@ import time
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -260,9 +261,9 @@ def measure(name, data, shared, contenders):
         if 'fine_tune' in runs: runs['fine_tune'].append(train(name, 'fine_tune', i, table, shared))
         if 'frozen' in runs and not name.endswith('random'):
             # in a cache of its own, so that its features are computed again
-            os.environ['IMGCLS_CACHE'] = str(cache_dir('bench', 'cold', f'{os.getpid()}-{name}-{i}'))
-            runs['frozen'].append(train(name, 'frozen', i, table, shared))
-            os.environ.pop('IMGCLS_CACHE')
+            cold = cache_dir('bench', 'cold', f'{os.getpid()}-{name}-{i}')
+            with patch.dict(os.environ, IMGCLS_CACHE=str(cold)):
+                runs['frozen'].append(train(name, 'frozen', i, table, shared))
     return runs
 
 

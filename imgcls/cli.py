@@ -255,8 +255,9 @@ def _candidates(args, st):
     photos = issues.path.nunique()
     if args.json: return dict(candidates=str(file), page=str(page), photos=int(photos), reasons=counts)
     listed = ', '.join(f'{k} {n:,}' for k, n in counts.items()) or 'none'
-    return (f"{plural(photos, 'photo')} of {len(st.photos):,} to look at: {listed}\n{file}\n{page}: open it in "
-            f'a browser, decide, save decisions.csv, then: imgcls clean {args.study} --apply decisions.csv')
+    next_step = f'imgcls clean {args.study} --apply decisions.csv'
+    return (f"{plural(photos, 'photo')} of {len(st.photos):,} to look at: {listed}\n{file}\n{page}: open it "
+            f'in a browser, decide, save decisions.csv, then: {next_step}')
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0014
 def _say_conflicts(torn):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Answer', 'Fetcher']
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #7bb3d245
+# %% ../../nbs/api/74_gather.fetch.ipynb #0730c98c
 import asyncio
 import hashlib
 import io
@@ -27,35 +27,32 @@ from yarl import URL
 
 from ..core import atomic, plural
 from .providers import USER_AGENT
-from .servers import (AGAIN, FetchError, Host, Limits, Resolver, Room, clock, exceptions, fault, judge,
-                                   look_up, retry_after, short)
+from imgcls.gather.servers import (
+    AGAIN,
+    FetchError,
+    Host,
+    Limits,
+    Resolver,
+    Room,
+    clock,
+    exceptions,
+    fault,
+    is_text,
+    judge,
+    look_up,
+    retry_after,
+    short,
+    unpacker,
+)
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #c5237ddd
-def _unpacker(coding):
-    "A function from packed pieces to plain ones, and one that tells whether the end was reached."
-    if coding in ('', 'identity'): return lambda data: [data], lambda: True
-    if coding not in ('gzip', 'x-gzip', 'deflate'):
-        raise FetchError('bad encoding', detail=f'packed with {short(coding, 30)}, which was not asked for')
-    z = zlib.decompressobj(47)  # gzip or zlib, as the header has it
-
-    def pieces(data, most=1 << 16):
-        while True:
-            out = z.decompress(data, most)
-            yield out
-            data = z.unconsumed_tail
-            if not data and len(out) < most: return
-    return pieces, lambda: z.eof
-
-# %% ../../nbs/api/74_gather.fetch.ipynb #49105e34
-def _is_text(head): return bool(head) and min(head) >= 9
-
-# %% ../../nbs/api/74_gather.fetch.ipynb #dbbe02d0
+# %% ../../nbs/api/74_gather.fetch.ipynb #64b74fb2
 _SMALL = 256*1024  # a body up to this size need not wait for room in memory
 _HOSTS = 1000  # servers whose usual pace is remembered while nothing is asked of them
 _JSON = 20_000_000  # bytes of a JSON answer at most
 _MOVED = {301, 302, 303, 307, 308}
 # reasons that speak of a server and not of a photo
-_DOWN = {'timeout', 'refused', 'no such host', 'name server', 'unreachable', 'no network', 'tls', 'http 429', 'http 503'}
+_DOWN = {'timeout', 'refused', 'no such host', 'name server', 'unreachable', 'no network', 'tls', 'http 429',
+         'http 503'}
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Answer:
 
     def __repr__(self): return f'Answer({len(self.body):,} bytes, {self.type}, {short(self.url)})'
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #d7f2f498
+# %% ../../nbs/api/74_gather.fetch.ipynb #a0f301a1
 class Fetcher:
     "Fetches from many servers at once, politely and within bounds; used with `async with`."
     def __init__(
@@ -80,7 +77,7 @@ class Fetcher:
         limits: Limits = Limits(),
         per_host: int = 2,  # how many questions a server gets at once, unless `limit` sets another number
         concurrent: int = 64,  # how many in all
-        cache: str | Path | None = None,  # a folder for JSON answers, so that a server need not send them again
+        cache: str | Path | None = None,  # a folder for JSON answers, which need not be sent again then
         look_up: Callable[[str, int], Awaitable[list[str]]] = look_up,  # host and port → addresses
     ):
         self.allowed, self.limits, self.per_host = exceptions(allow_hosts), limits, per_host
@@ -89,9 +86,11 @@ class Fetcher:
         self._room = Room(2*max(limits.max_bytes, _JSON))
 
     async def __aenter__(self):
-        pipe = aiohttp.TCPConnector(limit=0, resolver=Resolver(self.look_up, self.allowed), keepalive_timeout=10)
+        pipe = aiohttp.TCPConnector(limit=0, resolver=Resolver(self.look_up, self.allowed),
+                                    keepalive_timeout=10)
         self._session = aiohttp.ClientSession(connector=pipe, auto_decompress=False, trust_env=False,
-                                              cookie_jar=aiohttp.DummyCookieJar(), headers={'User-Agent': USER_AGENT})
+                                              cookie_jar=aiohttp.DummyCookieJar(),
+                                              headers={'User-Agent': USER_AGENT})
         return self
 
     async def __aexit__(self, *_): await self._session.close()
@@ -105,7 +104,7 @@ class Fetcher:
         "Set how often a server is asked; call it before the server is."
         self._hosts[host.lower()] = Host(concurrent or self.per_host, per_minute, kept=True)
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #7d19f4c7
+# %% ../../nbs/api/74_gather.fetch.ipynb #ce422212
 class _Shut(FetchError): "A server that is not asked any more."
 
 
@@ -126,7 +125,7 @@ async def _place(self: Fetcher, url):
         host.users -= 1
         if len(self._hosts) > _HOSTS and host.idle() and self._hosts.get(key) is host: del self._hosts[key]
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #488bab40
+# %% ../../nbs/api/74_gather.fetch.ipynb #a7cb9871
 @patch
 def _record(self: Fetcher, host, error=None):
     "Count failures in a row, and shut a server that has too many; the error comes back."
@@ -149,12 +148,13 @@ def _refused(self: Fetcher, host, answer, url):
     host.shut_until = clock() + wait
     return host.why
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #bb9bfae5
+# %% ../../nbs/api/74_gather.fetch.ipynb #585055b4
 @patch
 async def _ask_once(self: Fetcher, url, headers, read, last=True):
-    "Ask one server once, and return what `read` makes of its answer; it must be quicker when this isn't the last try."
+    "Return what `read` makes of the answer of one server; it must be quicker when this isn't the last try."
     async with self._place(url) as host:
-        most, start, r = self.limits.timeout if last else host.wait_for(self.limits.timeout), time.monotonic(), None
+        most = self.limits.timeout if last else host.wait_for(self.limits.timeout)
+        start, r = time.monotonic(), None
         t = aiohttp.ClientTimeout(total=self.limits.max_seconds, sock_connect=most, sock_read=most)
         try:
             question = self._session.get(url, headers=headers, allow_redirects=False, timeout=t)
@@ -167,7 +167,7 @@ async def _ask_once(self: Fetcher, url, headers, read, last=True):
         self._record(host)
         return out
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #dd7b33d6
+# %% ../../nbs/api/74_gather.fetch.ipynb #1884f06a
 @patch
 async def _pieces(self: Fetcher, r):
     "The pieces of a body, as long as they come fast enough."
@@ -184,9 +184,9 @@ async def _pieces(self: Fetcher, r):
             raise FetchError('too slow', detail=f'{got/spent:,.0f} bytes a second')
         yield chunk
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #b4adb79e
+# %% ../../nbs/api/74_gather.fetch.ipynb #c19eeaef
 def _check_head(out, r):
-    if _is_text(bytes(out.getbuffer()[:512])):
+    if is_text(bytes(out.getbuffer()[:512])):
         raise FetchError('not an image', detail=f'but text, sent as {short(r.content_type, 40)}')
 
 
@@ -202,7 +202,7 @@ async def _body(self: Fetcher, r, most, image):
     "The body of an answer, unpacked, and the room it takes; raise `FetchError` as soon as a bound is passed."
     packing, length = r.headers.get('Content-Encoding', '').strip().lower(), r.content_length
     if (length or 0) > most: raise FetchError('too large', detail=f'{length:,} bytes, the limit is {most:,}')
-    (unpack, ended), link = _unpacker(packing), r.connection and r.connection.protocol
+    (unpack, ended), link = unpacker(packing), r.connection and r.connection.protocol
     room, expected = 0, most if packing or length is None else length
     with io.BytesIO() as out:  # closed at once: an exception would keep it
         try:
@@ -210,14 +210,15 @@ async def _body(self: Fetcher, r, most, image):
                 for piece in unpack(chunk):
                     n = out.tell() + out.write(piece)
                     if image and n >= 512 > n - len(piece): _check_head(out, r)
-                    if n > most: raise FetchError('gzip bomb' if packing else 'too large', detail=f'over {most:,} bytes')
+                    if n > most:
+                        raise FetchError('gzip bomb' if packing else 'too large', detail=f'over {most:,}')
                     if n > _SMALL and not room: room = await self._room.take(expected)
             _check_end(out, r, ended, link)
             if image: _check_head(out, r)
             return out.getvalue(), room
         except BaseException: self._room.give(room); raise
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #356a3642
+# %% ../../nbs/api/74_gather.fetch.ipynb #54522564
 _IF = {'if-none-match', 'if-modified-since'}
 
 
@@ -254,10 +255,12 @@ async def _follow(self: Fetcher, q, last):
     url, extra, seen = q.url, q.extra, set()
     while True:
         try: url = judge(url, self.allowed)
-        except FetchError as e: raise FetchError(e.reason, e.url, f'where {short(q.url, 60)} leads') if seen else e
+        except FetchError as e:
+            raise FetchError(e.reason, e.url, f'where {short(q.url, 60)} leads') if seen else e
         if url in seen: raise FetchError('redirect loop', q.url)
         if len(seen) > self.limits.max_redirects:
-            raise FetchError('redirect loop', q.url, f'more than {plural(self.limits.max_redirects, "redirect")}')
+            raise FetchError('redirect loop', q.url,
+                             f'more than {plural(self.limits.max_redirects, "redirect")}')
         seen.add(url)
         out = await self._ask_once(url, q.usual | extra, partial(self._read, q=q, url=url), last)
         if isinstance(out, Answer): return out
@@ -265,7 +268,7 @@ async def _follow(self: Fetcher, q, last):
         if to.scheme in ('http', 'https') and to.origin() != url.origin(): extra = {}
         url = to
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #49eeffd2
+# %% ../../nbs/api/74_gather.fetch.ipynb #bb95088b
 @patch
 def _retrying(self: Fetcher):
     def enough(state):
@@ -288,13 +291,13 @@ async def _try(self: Fetcher, q):
                 raise FetchError(failed.reason, failed.url, failed.detail, retry=False) from None
             except FetchError as e: failed = e; raise
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #0da536fc
+# %% ../../nbs/api/74_gather.fetch.ipynb #0af6a5ed
 @patch
 @asynccontextmanager
 async def _hold(self: Fetcher, q):
-    a = await self._try(q)
-    try: yield a
-    finally: self._room.give(a.room)
+    answer = await self._try(q)
+    try: yield answer
+    finally: self._room.give(answer.room)
 
 
 @patch
@@ -320,7 +323,7 @@ async def get(
     "Return what is at `url`; raise `FetchError`."
     async with self.hold(url, headers, image) as answer: return answer
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #448be36e
+# %% ../../nbs/api/74_gather.fetch.ipynb #b5be1c55
 def _query(params):
     "Parameters as texts; those that are None are left out."
     as_text = lambda v: str(v).lower() if isinstance(v, bool) else str(v)
@@ -332,9 +335,9 @@ def _parse(body, url):
     except (ValueError, RecursionError) as e:
         raise FetchError('bad json', url, f'starts with {short(body[:40])}') from e
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #b926cf3f
+# %% ../../nbs/api/74_gather.fetch.ipynb #debb99f0
 def _kept(file):
-    "What is in a file of the cache: the headers that ask for news, and the answer. Nothing where it is damaged."
+    "What a file of the cache holds: the headers that ask for news, and the answer; nothing if it is damaged."
     try:
         kept = json.loads(file.read_bytes())
         news = {k: v for k, v in kept['news'].items() if k.lower() in _IF and v and v.isprintable()}
@@ -369,10 +372,9 @@ async def ask(
     if file: _keep(file, a, content)
     return content
 
-# %% ../../nbs/api/74_gather.fetch.ipynb #0b335700
+# %% ../../nbs/api/74_gather.fetch.ipynb #2da4bc01
 _DOORS = 'https://api.inaturalist.org/', 'https://api.gbif.org/', 'https://commons.wikimedia.org/'
-_PROXY = (' (a proxy is set on this machine; it is not used, because it would hide the address '
-          'that is connected to)')
+_PROXY = ' (a proxy is set on this machine; it is not used, because it would hide whom we connect to)'
 
 
 @patch
@@ -389,14 +391,15 @@ async def online(
     seconds: float = 4,  # how long to wait
 ):
     "Return when one of the servers answers; raise `FetchError` ('no network') when none does."
-    doors = [asyncio.ensure_future(self._knock(o)) for o in urls or _DOORS]
+    urls = urls or _DOORS
+    doors = [asyncio.ensure_future(self._knock(o)) for o in urls]
     try:
         with suppress(asyncio.TimeoutError):
             for done in asyncio.as_completed(doors, timeout=seconds):
                 if await done: return
     finally:
         for o in doors: o.cancel()
-    names = ', '.join(URL(o).host or o for o in urls or _DOORS)
+    names = ', '.join(URL(o).host or o for o in urls)
     proxy = _PROXY if getproxies().keys() & {'http', 'https'} else ''
     raise FetchError('no network', detail=f'no answer from {names}{proxy}; without it: `imgcls study synth`, '
                                           'or a folder of your own photos')

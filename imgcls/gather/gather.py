@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['Gathered', 'run_async', 'gather', 'contact_sheet', 'write_credits']
 
-# %% ../../nbs/api/79_gather.gather.ipynb #1b3fe982
+# %% ../../nbs/api/79_gather.gather.ipynb #2d753ad6
 import asyncio
 import html
-import io
 import math
 import os
 import re
@@ -22,12 +21,13 @@ from urllib.parse import urlsplit
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-import imgcls.gather.local  # noqa: F401  its providers enter themselves into PROVIDERS
+# its providers enter themselves into PROVIDERS
+import imgcls.gather.local  # noqa: F401
 from ..core import UserError, atomic, plural
 from ..data.decode import PhotoError, decode
 from ..data.table import LICENCES
-from .copies import Seen
 from .fetch import Fetcher
+from .looks import Seen
 from .providers import PROVIDERS, Provider, find_provider
 from .records import check_licences, plain, web
 from .search import LARGEST, Gathering, counted
@@ -35,7 +35,7 @@ from .servers import Limits
 from .shelf import ANSWERS, HIDDEN, MANIFEST, Shelf, rows_of, safe_name
 from .verify import Checkers
 
-# %% ../../nbs/api/79_gather.gather.ipynb #96f0b08c
+# %% ../../nbs/api/79_gather.gather.ipynb #d7ca4195
 @dataclass(frozen=True)
 class Gathered:
     "What `gather` leaves."
@@ -50,24 +50,30 @@ class Gathered:
 def _manifest(folder):
     "The manifest of a folder as a table."
     try: t = pd.read_csv(Path(folder)/'manifest.csv', dtype=str, keep_default_na=False)
-    except FileNotFoundError: raise UserError(f'{folder} has no manifest.csv; name a folder that gather made') from None
-    except (OSError, ValueError) as e: raise UserError(f"can't read {folder}/manifest.csv ({str(e)[:100]})") from None
+    except FileNotFoundError:
+        raise UserError(f'{folder} has no manifest.csv; name a folder that gather made') from None
+    except (OSError, ValueError) as e:
+        raise UserError(f"can't read {folder}/manifest.csv ({str(e)[:100]})") from None
     if missing := [c for c in MANIFEST if c not in t]:
-        raise UserError(f'{folder}/manifest.csv has no column {missing[0]}; call gather once more, or name its folder')
+        raise UserError(f'{folder}/manifest.csv has no column {missing[0]}; gather into this folder again')
     return t.astype(dict(width=int, height=int))
 
-# %% ../../nbs/api/79_gather.gather.ipynb #779911fc
+# %% ../../nbs/api/79_gather.gather.ipynb #295577a3
 def _notes(g, terms, df):
     "What the user should know."
     notes = [*g.shelf.notes, *(n for p in g.providers for n in dict.fromkeys(p.notes))]
     for x in terms:
-        if not g.found[x]: notes.append(f"no photos were found for '{plain(x)}'; try another word, or another provider (--from)")
+        if not g.found[x]:
+            notes.append(f"no photos were found for '{plain(x)}'; try another word or provider (--from)")
     for label, keys in sorted(g.left.items()):
         if n := len(keys - g.shelf.places.keys()):
-            notes.append(f'{label}: {n:,} more in the list, left because of the limit of {g.per_class:,} a class (--per-class)')
+            limit = f'the limit of {g.per_class:,} a class (--per-class)'
+            notes.append(f'{label}: {n:,} more in the list, left because of {limit}')
     short = [x for x in sorted({*df.label}) if 0 < g.missing(x) < math.inf]
-    if short: notes.append(f"fewer than {g.per_class:,} photos of {', '.join(short)}; more may come from other words, "
-                           'other providers (--from), more licences or a smaller min_side')
+    if short:
+        few = f"fewer than {g.per_class:,} photos of {', '.join(short)}"
+        notes.append(f'{few}; more may come from other words, other providers (--from), more licences or a '
+                     'smaller min_side')
     return notes
 
 
@@ -78,7 +84,8 @@ def _summary(g, terms):
     left_out = {p.name: dict(p.left_out) for p in g.providers if p.left_out}
     notes = _notes(g, terms, df)
     if not len(df):
-        why = [*g.failed, *notes, *(f'{x}: refused {counted(n)}' for x, n in refused.items())] or ['nothing was found']
+        why = [*g.failed, *notes, *(f'{x}: refused {counted(n)}' for x,
+                                    n in refused.items())] or ['nothing was found']
         raise UserError(f"no photo came. {'; '.join(why)}")
     for label in sorted({*df.label, *refused}):
         mine = df[df.label == label]
@@ -88,12 +95,14 @@ def _summary(g, terms):
     for n in notes: g.say(n)
     return Gathered(df, {x: dict(n) for x, n in refused.items() if n}, left_out, notes)
 
-# %% ../../nbs/api/79_gather.gather.ipynb #3c8c76c4
+# %% ../../nbs/api/79_gather.gather.ipynb #8fd885dc
 def _providers(source, original, every):
     "The providers that are meant."
     if source is None: source = [n for n, c in PROVIDERS.items() if c.licensed]
-    source = source.split(',') if isinstance(source, str) else [source] if isinstance(source, Provider) else source
-    found = [p if isinstance(p, Provider) else find_provider(p, original=original, every=every) for p in source]
+    source = source.split(',') if isinstance(source, str) else [source] if isinstance(source,
+                                                                                      Provider) else source
+    found = [p if isinstance(p, Provider) else find_provider(p, original=original, every=every)
+             for p in source]
     if not found: raise UserError(f"no provider was named; there are {', '.join(PROVIDERS)}")
     return found
 
@@ -101,7 +110,8 @@ def _providers(source, original, every):
 def _terms(terms, providers):
     "The terms, each once, none of which gives the folder of another."
     terms = [*dict.fromkeys(str(t).strip() for t in ([terms] if isinstance(terms, str) else terms))]
-    if not terms or not all(map(plain, terms)): raise UserError('name what is to be found, such as fox squirrel deer')
+    if not terms or not all(map(plain, terms)):
+        raise UserError('name what is to be found, such as fox squirrel deer')
     folders = {}
     for t in terms if not all(p.labels for p in providers) else ():
         if (other := folders.setdefault(safe_name(t).casefold(), t)) != t:
@@ -140,8 +150,9 @@ def run_async(
             if task: task.get_loop().call_soon_threadsafe(task.cancel)
             raise
 
-# %% ../../nbs/api/79_gather.gather.ipynb #b967f685
-_AHEAD, _AHEAD_LARGE = 4000, 200  # photos that may wait for an earlier one; fewer when they are kept in their full size
+# %% ../../nbs/api/79_gather.gather.ipynb #c949ee45
+# photos that may wait for an earlier one; fewer when they are kept in their full size
+_AHEAD, _AHEAD_LARGE = 4000, 200
 # a slow server holds up only itself, but a search ends when the last one has answered
 _LIMITS = Limits(timeout=5, grace=3, max_bytes=LARGEST)
 
@@ -158,19 +169,19 @@ async def _gather(g, terms, against):
         for b in g.bars.values(): b.close()
         g.shelf.finish(g.why_copy)
 
-# %% ../../nbs/api/79_gather.gather.ipynb #d95090aa
+# %% ../../nbs/api/79_gather.gather.ipynb #245af183
 def gather(
     terms: str | list[str],  # what to look for; each is a class, unless the provider names the class itself
     per_class: int | None = None,  # photos; None: 100 of a search, all of a list or a folder
     out: str | Path = 'photos',  # the folder for them; in one that gather made before, it continues
-    source: str | list | None = None,  # names of `PROVIDERS`, 'a,b', asked in turn; None: those that know the licences
-    licences: str | list[str] | None = None,  # those that will do, such as 'cc0,cc-by'; None: all that allow some use
+    source: str | list | None = None,  # names of `PROVIDERS`, asked in turn; None: those that know licences
+    licences: str | list[str] | None = None,  # such as 'cc0,cc-by'; None: all that allow some use
     side: int = 512,  # pixels: longer photos are shrunk to so many
     original: bool = False,  # keep the photos as they are, in the size that the provider has
     min_side: int = 64,  # pixels that the short side must have
     drop: Collection[str] = (),  # leave out 'grey' photos, 'drawing's, or both
-    distance: int | None = 4,  # bits of 64 in which the looks of two copies differ at most; None: only equal content counts
-    against: str | Path | Collection = (),  # folders of other photos; none that looks like one of them is taken
+    distance: int | None = 4,  # bits of 64 in which the looks of copies may differ; None: equal content only
+    against: str | Path | Collection = (),  # folders of other photos; none that looks like these is taken
     every: bool = False,  # all photos of an observation, and not one of them?
     allow_hosts: Collection[str] = (),  # 'HOST:PORT' of servers in your own network
     workers: int | None = None,  # processes that check photos; one a core if None
@@ -183,26 +194,28 @@ def gather(
     terms, licences = _terms(terms, providers), None if licences is None else check_licences(licences)
     per_class, ahead = _per_class(per_class, providers), _AHEAD_LARGE if original else _AHEAD
     against = [against] if isinstance(against, str | Path) else against
-    wanted = dict(min_side=min_side, max_side=None if original else side, drop=[drop] if isinstance(drop, str) else [*drop])
+    wanted = dict(min_side=min_side, max_side=None if original else side,
+                  drop=[drop] if isinstance(drop, str) else [*drop])
 
     async def main():
         checking = Checkers(workers or min(os.cpu_count() or 1, 8), **wanted)
         fetching = Fetcher(allow_hosts, _LIMITS, cache=Path(out).expanduser()/HIDDEN/ANSWERS)
         with Shelf(out) as shelf:
             async with fetching as fetcher, checking as checkers:
-                g = Gathering(providers, per_class, licences, shelf, fetcher, checkers, Seen(distance), ahead, say)
+                g = Gathering(providers, per_class, licences, shelf, fetcher, checkers, Seen(distance), ahead,
+                              say)
                 await _gather(g, terms, against)
                 return _summary(g, terms)
     return run_async(main())
 
-# %% ../../nbs/api/79_gather.gather.ipynb #392ae04d
+# %% ../../nbs/api/79_gather.gather.ipynb #64e3a53b
 def contact_sheet(
     folder: str | Path,  # where `gather` put the photos
     n: int = 8,  # photos a class
     size: int = 96,  # pixels of each
     most: int = 20,  # classes
 ) -> Image.Image:  # a row for each class
-    "Return one picture with some photos of each class, drawn by lot but the same each time; raise `UserError`."
+    "Return one picture with some photos of each class, the same each time; raise `UserError`."
     t, head = _manifest(folder).sort_values('sha256'), 20
     labels = sorted({*t.label})[:most]
     sheet = Image.new('RGB', (max(n*size, 200), max(1, len(labels))*(size + head)), 'white')
@@ -231,11 +244,12 @@ class _Markdown:
     def lines(self, rows): return ''.join(f'- {r}\n' for r in rows)
     def page(self, parts): return '\n'.join(parts)
 
-# %% ../../nbs/api/79_gather.gather.ipynb #f808bf46
+# %% ../../nbs/api/79_gather.gather.ipynb #02ac5ae0
 _STYLE = ('body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;'
           'overflow-wrap:anywhere}li{margin:.3rem 0}code{font-size:.85em}')
 _PAGE = '''<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Photo credits</title><style>{}</style></head><body>
 {}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Folder', 'Kaggle', 'ImageNet', 'HuggingFace', 'URLs']
 
-# %% ../../nbs/api/72_gather.local.ipynb #32adf426
+# %% ../../nbs/api/72_gather.local.ipynb #aa45e827
 import csv
 import io
 import mimetypes
@@ -20,8 +20,18 @@ from fastcore.basics import patch
 
 from ..core import UserError
 from ..data.decode import Reason
-from .providers import Provider, ProviderError, _get, _number
-from .records import Record, _near, did_you_mean, licence_id, plain, same_name, web
+from .providers import Provider, ProviderError
+from imgcls.gather.records import (
+    Record,
+    _near,
+    did_you_mean,
+    get_at,
+    licence_id,
+    plain,
+    same_name,
+    web,
+    whole_number,
+)
 
 # %% ../../nbs/api/72_gather.local.ipynb #c50972d5
 def _inside(folder):
@@ -29,7 +39,7 @@ def _inside(folder):
     try: return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith('.'))
     except (OSError, ValueError): return []
 
-# %% ../../nbs/api/72_gather.local.ipynb #91be359f
+# %% ../../nbs/api/72_gather.local.ipynb #b8f0ea7e
 class Folder(Provider):
     "Photos of this machine; the term is a folder."
     name, licensed, labels, lists, local = 'folder', False, True, True, True
@@ -61,12 +71,13 @@ class Folder(Provider):
         inside, end = path.relative_to(root).parts, path.suffix.lower()
         try: str(path).encode()
         except UnicodeEncodeError: return [Reason.BAD_NAME.value]
-        if not (mimetypes.guess_type('x' + end)[0] or 'image/').startswith('image/'): return [f'{Reason.NOT_A_PHOTO.value} ({end})']
+        if not (mimetypes.guess_type('x' + end)[0] or 'image/').startswith('image/'):
+            return [f'{Reason.NOT_A_PHOTO.value} ({end})']
         if not path.is_file(): return [Reason.NOT_A_FILE.value]
         return [Record(str(path), licence='unknown', title=path.stem, id='/'.join(inside),
                        label=inside[0] if len(inside) > 1 else '')]
 
-# %% ../../nbs/api/72_gather.local.ipynb #23312b33
+# %% ../../nbs/api/72_gather.local.ipynb #e851fa76
 def _below(folder, depth=4):
     "All folders in a folder, and in these."
     here = [Path(folder, name) for name in _inside(folder)] if depth else []
@@ -79,8 +90,8 @@ class Kaggle(Folder):
 
     def _root(self, term):
         if not os.path.isdir(self.base):
-            raise ProviderError(f'kaggle: no folder {self.base}; a notebook of Kaggle has it after "Add Input". '
-                                'Elsewhere, use --from folder')
+            raise ProviderError(f'kaggle: no folder {self.base}; a notebook of Kaggle has it after '
+                                '"Add Input". Elsewhere, use --from folder')
         path = Path(os.path.normpath(Path(self.base, term)))
         if path.is_relative_to(self.base) and os.path.isdir(path): return path
         below = _below(self.base)
@@ -112,7 +123,7 @@ def _class_of(number):
     shared = sum(words.split(', ')[0] == first for words in _synsets().values()) > 1
     return f'{first} ({more[0] if more else number})' if shared else first
 
-# %% ../../nbs/api/72_gather.local.ipynb #b65b309b
+# %% ../../nbs/api/72_gather.local.ipynb #4cf52042
 def _named(number): return f'{number} ({_synsets()[number]})'
 
 
@@ -121,25 +132,30 @@ def _synset(term):
     synsets, words = _synsets(), term.lower().strip()
     if words in synsets: return words
     if re.fullmatch(r'n\d{8}', words):
-        near = sorted(synsets, key=lambda n: abs(int(n[1:]) - int(words[1:])))  # neighbours are related in meaning
-        raise ProviderError(f"imagenet knows no synset {words}; the nearest are {', '.join(map(_named, near[:3]))}")
+        # neighbours are related in meaning
+        near = sorted(synsets, key=lambda n: abs(int(n[1:]) - int(words[1:])))
+        near = ', '.join(map(_named, near[:3]))
+        raise ProviderError(f"imagenet knows no synset {words}; the nearest are {near}")
     alike = [n for n, x in synsets.items() if same_name(term, *x.split(', '))]
     if len(alike) == 1: return alike[0]
     if alike:
         names = ', '.join(map(_named, alike[:6]))
-        raise ProviderError(f"imagenet has {len(alike)} synsets for '{plain(term)}': {names}; give the number")
+        many = f"imagenet has {len(alike)} synsets for '{plain(term)}'"
+        raise ProviderError(f'{many}: {names}; give the number')
     near = {*_near(term, {w for x in synsets.values() for w in x.split(', ')})}
     near = [_named(n) for n, x in synsets.items() if near & {*x.split(', ')}][:5]
     help = f"; the nearest are {', '.join(near)}" if near else ''
     raise ProviderError(f"imagenet knows no synset '{plain(term)}'{help}")
 
-# %% ../../nbs/api/72_gather.local.ipynb #024dc9a7
+# %% ../../nbs/api/72_gather.local.ipynb #7cb8412d
 class ImageNet(Folder):
     "A copy of ImageNet, in folders by synset (www.image-net.org)."
-    name = 'imagenet'
-    _layouts = '', 'train', 'ILSVRC/Data/CLS-LOC/train'  # a folder of synsets; as torchvision wants it; as Kaggle has it
+    name, lists = 'imagenet', False
+    # a folder of synsets; as torchvision wants it; as Kaggle has it
+    _layouts = '', 'train', 'ILSVRC/Data/CLS-LOC/train'
 
-    def __init__(self, base: str = '', **options): super().__init__(base or os.environ.get('IMAGENET', ''), **options)
+    def __init__(self, base: str = '', **options):
+        super().__init__(base or os.environ.get('IMAGENET', ''), **options)
 
     def _root(self, term):
         number = _synset(term)
@@ -149,7 +165,8 @@ class ImageNet(Folder):
         for layout in self._layouts:
             path = Path(os.path.expanduser(self.base), layout, number)
             if path.is_dir(): return path
-        raise ProviderError(f'imagenet: no folder {number} in {self.base} (or {" or ".join(self._layouts[1:])}); '
+        below = ' or '.join(self._layouts[1:])
+        raise ProviderError(f'imagenet: no folder {number} in {self.base} (or {below}); '
                             f'download {number}.tar with your login and unpack it to a folder of that name')
 
     def photos(self, item):
@@ -157,7 +174,7 @@ class ImageNet(Folder):
         about = dict(id=path.stem, title=_synsets()[root.name], label=_class_of(root.name))
         return [r if isinstance(r, str) else replace(r, **about) for r in super().photos(item)]
 
-# %% ../../nbs/api/72_gather.local.ipynb #1dd1ddcb
+# %% ../../nbs/api/72_gather.local.ipynb #3bde8dac
 class HuggingFace(Provider):
     "Rows of a data set of the hub (huggingface.co/docs/dataset-viewer)."
     name, base, key = 'huggingface', 'https://datasets-server.huggingface.co', 'HF_TOKEN'
@@ -177,19 +194,21 @@ class HuggingFace(Provider):
         except UserError as e:
             self.notes.append(f"huggingface: can't read the card of {name} ({e}), so its licence is unknown")
             return 'unknown'
-        given = _get(card, 'cardData', 'license')
+        given = get_at(card, 'cardData', 'license')
         if isinstance(given, list) and len(given) == 1: given = given[0]
         id = licence_id(given)
-        if id == 'unknown' and plain(given): self.notes.append(f"huggingface: {name} has the licence '{plain(given)}'")
+        if id == 'unknown' and plain(given):
+            self.notes.append(f"huggingface: {name} has the licence '{plain(given)}'")
         return id
 
     async def _splits(self, name, ask):
         "(config, split) of the config that is read."
         answer = await ask(f'{self.base}/splits', dict(dataset=name), self.headers)
-        pairs = [(_get(x, 'config'), _get(x, 'split')) for x in self.list_at(answer, 'splits')]
+        pairs = [(get_at(x, 'config'), get_at(x, 'split')) for x in self.list_at(answer, 'splits')]
         pairs = [p for p in pairs if all(isinstance(x, str) and plain(x) for x in p)]
         if not pairs:
-            raise ProviderError(f'huggingface: {name} has nothing to show; see https://huggingface.co/datasets/{name}')
+            raise ProviderError(f'huggingface: {name} has nothing to show; '
+                                f'see https://huggingface.co/datasets/{name}')
         configs = [*dict.fromkeys(c for c, _ in pairs)]
         config = 'default' if 'default' in configs else configs[0]
         if len(configs) > 1:
@@ -197,21 +216,21 @@ class HuggingFace(Provider):
             self.notes.append(f"huggingface: of {name}, '{plain(config)}' is read, one of {of}")
         return [*dict.fromkeys(p for p in pairs if p[0] == config)]
 
-# %% ../../nbs/api/72_gather.local.ipynb #ed0bc70c
+# %% ../../nbs/api/72_gather.local.ipynb #850319c1
 @patch
 def _columns(self: HuggingFace, name, answer):
     "The column of photos, the column of labels or None, and the names of the labels."
     kinds = {}
     for f in self.list_at(answer, 'features'):
-        column, kind = _get(f, 'name'), _get(f, 'type')
+        column, kind = get_at(f, 'name'), get_at(f, 'type')
         if column and isinstance(column, str) and kind: kinds[column] = kind
-    photos = [n for n, t in kinds.items() if _get(t, '_type') == 'Image']
+    photos = [n for n, t in kinds.items() if get_at(t, '_type') == 'Image']
     if not photos:
         have = ', '.join(plain(n) for n in [*kinds][:10]) or 'no columns'
         raise ProviderError(f'huggingface: {name} has no column of photos; it has {have}')
-    labels = [n for n, t in kinds.items() if _get(t, '_type') == 'ClassLabel' or n in ('label', 'class')]
+    labels = [n for n, t in kinds.items() if get_at(t, '_type') == 'ClassLabel' or n in ('label', 'class')]
     label = 'label' if 'label' in labels else labels[0] if labels else None
-    names = _get(kinds.get(label), 'names')
+    names = get_at(kinds.get(label), 'names')
     return photos[0], label, names if isinstance(names, list) else []
 
 
@@ -226,7 +245,7 @@ def _where(self: HuggingFace, name, label, column, names):
     help = did_you_mean(label, filter(None, map(plain, names)))
     raise ProviderError(f"huggingface: {name} has no label '{plain(label)}'; {help}")
 
-# %% ../../nbs/api/72_gather.local.ipynb #f9fcdf2c
+# %% ../../nbs/api/72_gather.local.ipynb #8e21af6a
 @patch
 async def pages(self: HuggingFace, what, ask, licences):
     name, wanted, licence, splits = what
@@ -241,22 +260,22 @@ async def pages(self: HuggingFace, what, ask, licences):
             rows = self.list_at(answer, 'rows')
             yield [(row, columns, f'{config}/{split}', name, licence) for row in rows]
             offset += len(rows)
-            if rows in ([], before) or offset >= (_number(answer.get('num_rows_total')) or 0): break
+            if rows in ([], before) or offset >= (whole_number(answer.get('num_rows_total')) or 0): break
             before = rows
 
 
 @patch
 def photos(self: HuggingFace, item):
     item, (photo, label, names), where, name, licence = item
-    row = _get(item, 'row')
+    row = get_at(item, 'row')
     if not isinstance(row, dict): return ['no photo in it']
-    value = _get(row, label)
-    if names: value = names[value] if _number(value) is not None and 0 <= value < len(names) else ''
+    value = get_at(row, label)
+    if names: value = names[value] if whole_number(value) is not None and 0 <= value < len(names) else ''
     owner = name.split('/')[0] if '/' in name else ''
-    return [Record(web(_get(row, photo, 'src')), f'https://huggingface.co/datasets/{name}', owner, licence,
-                   id=f"{where}/{plain(_get(item, 'row_idx'))}", label=plain(value))]
+    return [Record(web(get_at(row, photo, 'src')), f'https://huggingface.co/datasets/{name}', owner, licence,
+                   id=f"{where}/{plain(get_at(item, 'row_idx'))}", label=plain(value))]
 
-# %% ../../nbs/api/72_gather.local.ipynb #e688feeb
+# %% ../../nbs/api/72_gather.local.ipynb #bac85fd5
 class URLs(Provider):
     "The addresses in a CSV; the term is its name."
     name, licensed, labels, lists = 'urls', False, True, True
@@ -264,10 +283,12 @@ class URLs(Provider):
     async def look_up(self, term, ask):
         "The rows of a CSV as dicts."
         try: text = Path(os.path.expanduser(term)).read_text(encoding='utf-8-sig')
-        except UnicodeDecodeError: raise ProviderError(f'{plain(term)} is not in UTF-8; save it as "CSV UTF-8"') from None
+        except UnicodeDecodeError:
+            raise ProviderError(f'{plain(term)} is not in UTF-8; save it as "CSV UTF-8"') from None
         except (OSError, ValueError) as e:
             why = plain(getattr(e, 'strerror', '') or str(e))
-            raise ProviderError(f"can't read {plain(term)} ({why}); expected a CSV with url,label in line 1") from None
+            expected = 'expected a CSV with url,label in line 1'
+            raise ProviderError(f"can't read {plain(term)} ({why}); {expected}") from None
         sep = max(',;\t', key=text.partition('\n')[0].count)
         try: rows = [*csv.reader(io.StringIO(text, newline=''), delimiter=sep)]
         except csv.Error as e: raise ProviderError(f"can't read {plain(term)} as a CSV ({e})") from None

@@ -6,7 +6,7 @@
 __all__ = ['PROVIDERS', 'USER_AGENT', 'ProviderError', 'Provider', 'INaturalist', 'GBIF', 'Openverse', 'Wikimedia', 'DDGS',
            'DuckDuckGo', 'Bing', 'find_provider']
 
-# %% ../../nbs/api/71_gather.providers.ipynb #51195bb0
+# %% ../../nbs/api/71_gather.providers.ipynb #55c0c8f7
 import asyncio
 import os
 import re
@@ -19,18 +19,29 @@ from fastcore.basics import patch
 
 from .. import __version__
 from ..core import UserError, plural
-from .records import Record, check_licences, did_you_mean, licence_id, plain, same_name, web
+from imgcls.gather.records import (
+    Record,
+    check_licences,
+    did_you_mean,
+    get_at,
+    licence_id,
+    plain,
+    same_name,
+    shape_of,
+    web,
+    whole_number,
+)
 
-# %% ../../nbs/api/71_gather.providers.ipynb #a13af753
+# %% ../../nbs/api/71_gather.providers.ipynb #06549f48
 PROVIDERS = {}  # name → class
 
 
 class ProviderError(UserError):
-    "A provider can't answer: the term is unknown to it, it needs something, or its answer has an unexpected form."
+    "A provider can't answer: the term is unknown to it, it needs something, or its answer is odd."
 
-# %% ../../nbs/api/71_gather.providers.ipynb #ec5c684d
+
 class Provider:
-    "A source of photos; to add one, write a subclass with a `name` and the three methods `look_up`, `pages`, `photos`."
+    "A source of photos; to add one, write a subclass with a `name`, `look_up`, `pages` and `photos`."
     name = ''
     base = ''  # the address of its service, or its folder
     licensed = True  # do its photos come with a licence each?
@@ -58,7 +69,7 @@ class Provider:
         self.notes = []  # what the user should know
 
     async def look_up(self, term, ask):
-        "What the source calls a term, such as the number of a taxon; raise `ProviderError` with the nearest names."
+        "What the source calls a term, such as the number of a taxon; raise `ProviderError`."
         raise NotImplementedError
 
     def pages(self, what, ask, licences):
@@ -69,7 +80,7 @@ class Provider:
         "A list for one item: a `Record` for each photo, or a text that says why there is none."
         raise NotImplementedError
 
-# %% ../../nbs/api/71_gather.providers.ipynb #dddf069a
+# %% ../../nbs/api/71_gather.providers.ipynb #cb7c70ee
 @patch
 def _why_not(self: Provider, record, seen, licences):
     "The reason to leave a record out, '' for none."
@@ -93,7 +104,7 @@ def _usable(self: Provider, item, seen, licences):
         seen.add(record.url)
         yield record
 
-# %% ../../nbs/api/71_gather.providers.ipynb #23b446da
+# %% ../../nbs/api/71_gather.providers.ipynb #7caa648a
 @patch
 async def search(
     self: Provider,
@@ -101,7 +112,7 @@ async def search(
     ask: Callable,  # `await ask(url, params=None, headers=None)` → parsed JSON
     licences: str | list | None = None,  # those that will do, as `check_licences` takes them
 ) -> AsyncIterator[Record]:  # counts in `left_out` what can't be used
-    "Find photos for a term; raise `ProviderError` where the provider can't answer, and whatever `ask` raises."
+    "Find photos for a term; raise `ProviderError` where the provider can't answer, and what `ask` raises."
     licences = None if licences is None else check_licences(licences)
     if not plain(term): raise ProviderError(f'{self.name}: the term is empty; give it a term, such as fox')
     seen, what = set(), await self.look_up(str(term).strip(), ask)
@@ -111,38 +122,20 @@ async def search(
                 for record in self._usable(item, seen, licences):
                     yield replace(record, source=self.name, query=term)
 
-# %% ../../nbs/api/71_gather.providers.ipynb #d3563e44
-def _get(x, *keys):
-    "The value at the end of a path of keys, None where the path breaks off."
-    for key in keys: x = x.get(key) if isinstance(x, dict) else None
-    return x
-
-
-def _number(x): return x if isinstance(x, int) and not isinstance(x, bool) else None
-
-
-def _shape(x):
-    "What a value of JSON is, in a few words."
-    if isinstance(x, dict): return f"an object with {', '.join(plain(k, 30) for k in [*x][:6])}" if x else 'an empty object'
-    if isinstance(x, list): return f'a list of {len(x)}'
-    if isinstance(x, str): return f"the text '{plain(x, 60)}'"
-    return 'nothing' if x is None else 'true or false' if isinstance(x, bool) else 'a number'
-
-# %% ../../nbs/api/71_gather.providers.ipynb #0a1fc1f1
+# %% ../../nbs/api/71_gather.providers.ipynb #d2942a28
 @patch
 def list_at(self: Provider, answer, *path):
     "The list at a place of an answer; raise `ProviderError` where it is missing."
-    x = _get(answer, *path)
+    x = get_at(answer, *path)
     if isinstance(x, list): return x
     for place in (('error', 'info'), ('error',), ('detail',), ('message',)):
-        if why := plain(_get(answer, *place)): raise ProviderError(f'{self.name} refused: {why}')
-    where = path
-    for i in reversed(range(len(path))):
-        if not isinstance(_get(answer, *path[:i]), dict): where = path[:i]
-    got = _shape(_get(answer, *where)) + (' there' if where == path else '')
+        if why := plain(get_at(answer, *place)): raise ProviderError(f'{self.name} refused: {why}')
+    where = next((path[:i] for i in range(len(path)) if not isinstance(get_at(answer, *path[:i]), dict)),
+                 path)
+    got = shape_of(get_at(answer, *where)) + (' there' if where == path else '')
     raise ProviderError(f'{self.name}: expected a list at "{".".join(path)}" in the answer, got {got}')
 
-# %% ../../nbs/api/71_gather.providers.ipynb #46f9a678
+# %% ../../nbs/api/71_gather.providers.ipynb #52649f1b
 class INaturalist(Provider):
     "Observations of research grade (api.inaturalist.org/v1/docs)."
     name, base = 'inaturalist', 'https://api.inaturalist.org/v1'
@@ -150,12 +143,15 @@ class INaturalist(Provider):
     async def look_up(self, term, ask):
         "The number of a taxon; of several with this name, the one with the most observations."
         answer = await ask(f'{self.base}/taxa', dict(q=term, per_page=30))
-        taxa = [t for t in self.list_at(answer, 'results') if _number(_get(t, 'id')) and plain(_get(t, 'name'))]
-        alike = [t for t in taxa if same_name(term, t['name'], t.get('preferred_common_name'), t.get('matched_term'))]
+        taxa = self.list_at(answer, 'results')
+        taxa = [t for t in taxa if whole_number(get_at(t, 'id')) and plain(get_at(t, 'name'))]
+        names = lambda t: map(t.get, ('name', 'preferred_common_name', 'matched_term'))
+        alike = [t for t in taxa if same_name(term, *names(t))]
         if not alike:
-            near = f"the nearest are {', '.join(map(self._called, taxa[:5]))}" if taxa else 'it knows living things only'
-            raise ProviderError(f"inaturalist knows no taxon '{plain(term)}'; {near}")
-        best = max(alike, key=lambda t: _number(t.get('observations_count')) or 0)
+            near = ', '.join(map(self._called, taxa[:5]))
+            help = f'the nearest are {near}' if near else 'it knows living things only'
+            raise ProviderError(f"inaturalist knows no taxon '{plain(term)}'; {help}")
+        best = max(alike, key=lambda t: whole_number(t.get('observations_count')) or 0)
         if not same_name(term, best['name']):
             self.notes.append(f"inaturalist: '{plain(term)}' is taken as {self._called(best)}")
         return best['id']
@@ -164,25 +160,26 @@ class INaturalist(Provider):
         common = plain(t.get('preferred_common_name'))
         return f"{plain(t['name'])} ({common})" if common else plain(t['name'])
 
-# %% ../../nbs/api/71_gather.providers.ipynb #b2d68223
+# %% ../../nbs/api/71_gather.providers.ipynb #168650dc
 @patch
 async def pages(self: INaturalist, taxon, ask, licences):
     params = dict(taxon_id=taxon, quality_grade='research', photos='true', per_page=200,
                   order_by='id', order='asc', id_above=0)
     if licences is None: params['photo_licensed'] = 'true'
     elif not {'all-rights-reserved', 'unknown'} & {*licences}:
-        params['photo_license'] = ','.join(x for x in licences if x != 'pdm')  # it knows those of Creative Commons
+        # it knows those of Creative Commons
+        params['photo_license'] = ','.join(x for x in licences if x != 'pdm')
     if params.get('photo_license') == '': return
     while True:
         answer = await ask(f'{self.base}/observations', params)
         page = self.list_at(answer, 'results')
         yield page
-        last = max((_number(_get(o, 'id')) or 0 for o in page), default=0)
-        left = _number(_get(answer, 'total_results'))
+        last = max((whole_number(get_at(o, 'id')) or 0 for o in page), default=0)
+        left = whole_number(get_at(answer, 'total_results'))
         if last <= params['id_above'] or left is not None and left <= len(page): return
         params = dict(params, id_above=last)  # the way past the first 10,000
 
-# %% ../../nbs/api/71_gather.providers.ipynb #94a64222
+# %% ../../nbs/api/71_gather.providers.ipynb #5b03f101
 def _sized(url, size):
     "The address of the same photo in another size: square, small, medium, large (1,024 pixels), original."
     return re.sub(r'/(?:square|small|medium|large|original)\.(\w*)', rf'/{size}.\1', url)
@@ -190,7 +187,7 @@ def _sized(url, size):
 
 @patch
 def photos(self: INaturalist, o):
-    some = _get(o, 'photos')
+    some = get_at(o, 'photos')
     return [self._photo(o, p) for p in some] if isinstance(some, list) and some else ['no photo in it']
 
 
@@ -198,15 +195,15 @@ def photos(self: INaturalist, o):
 def _photo(self: INaturalist, o, p):
     if not isinstance(p, dict): return 'no photo in it'
     by = re.match(r'\(c\) (.+?), (?:some|all|no) rights', plain(p.get('attribution')))
-    url, number, code = web(p.get('url')), _number(o.get('id')), p.get('license_code', '')
+    url, number, code = web(p.get('url')), whole_number(o.get('id')), p.get('license_code', '')
     if '/square.' not in url: return 'only a thumbnail'  # of another service, from long ago
     page = f'https://www.inaturalist.org/observations/{number}' if number else ''
-    author = by[1] if by else plain(_get(o, 'user', 'name')) or _get(o, 'user', 'login')
-    title = _get(o, 'taxon', 'preferred_common_name') or _get(o, 'taxon', 'name')
+    author = by[1] if by else plain(get_at(o, 'user', 'name')) or get_at(o, 'user', 'login')
+    title = get_at(o, 'taxon', 'preferred_common_name') or get_at(o, 'taxon', 'name')
     return Record(_sized(url, 'original' if self.original else 'large'), web(o.get('uri')) or page, author,
                   'all-rights-reserved' if code is None else licence_id(code), title=title, id=p.get('id'))
 
-# %% ../../nbs/api/71_gather.providers.ipynb #8bf5c0f9
+# %% ../../nbs/api/71_gather.providers.ipynb #f237a029
 class GBIF(Provider):
     "Photos of observations by people (techdocs.gbif.org/en/openapi)."
     name, base = 'gbif', 'https://api.gbif.org/v1'
@@ -216,16 +213,16 @@ class GBIF(Provider):
     async def look_up(self, term, ask):
         "The key of a taxon, by its Latin name or, where that is unknown, by a common name."
         m = await ask(f'{self.base}/species/match', dict(name=term, verbose='true'))
-        if not isinstance(_get(m, 'matchType'), str):
-            raise ProviderError(f'gbif: expected a text at "matchType" in the answer, got {_shape(m)}')
-        key = _number(m.get('acceptedUsageKey')) or _number(m.get('usageKey'))
+        if not isinstance(get_at(m, 'matchType'), str):
+            raise ProviderError(f'gbif: expected a text at "matchType" in the answer, got {shape_of(m)}')
+        key = whole_number(m.get('acceptedUsageKey')) or whole_number(m.get('usageKey'))
         if m['matchType'] == 'EXACT' and key and m.get('status') != 'DOUBTFUL': return key
         alike, others = await self._common(term, ask)
         if len(alike) == 1:
             self.notes.append(f"gbif: '{plain(term)}' is taken as {[*alike.values()][0]}")
             return [*alike][0]
         latin = [m, *(x if isinstance(x := m.get('alternatives'), list) else [])]
-        near = [*alike.values(), *(plain(_get(x, 'canonicalName')) for x in latin), *others]
+        near = [*alike.values(), *(plain(get_at(x, 'canonicalName')) for x in latin), *others]
         near = [*dict.fromkeys(filter(None, near))][:5]
         help = f"the nearest are {', '.join(near)}" if near else 'it knows living things by their Latin names'
         raise ProviderError(f"gbif knows no taxon '{plain(term)}'; {help}")
@@ -235,16 +232,17 @@ class GBIF(Provider):
         params = dict(q=term, qField='VERNACULAR', datasetKey=self._backbone, status='ACCEPTED', limit=50)
         alike, others = {}, []
         for t in self.list_at(await ask(f'{self.base}/species/search', params), 'results'):
-            names, key, name = _get(t, 'vernacularNames'), _number(_get(t, 'key')), plain(_get(t, 'canonicalName'))
-            names = [_get(v, 'vernacularName') for v in names] if isinstance(names, list) else []
+            key, name = whole_number(get_at(t, 'key')), plain(get_at(t, 'canonicalName'))
+            names = get_at(t, 'vernacularNames')
+            names = [get_at(v, 'vernacularName') for v in names] if isinstance(names, list) else []
             if not key or not name: continue
             if same_name(term, *names): alike[key] = name
             else: others.append(name)
         return alike, others
 
-# %% ../../nbs/api/71_gather.providers.ipynb #79928e5a
+# %% ../../nbs/api/71_gather.providers.ipynb #188115ef
 @patch
-async def pages(self: GBIF, taxon, ask, licences):
+async def pages(self: GBIF, taxon, ask, licences):  # noqa: F811
     params = dict(taxonKey=taxon, mediaType='StillImage', basisOfRecord='HUMAN_OBSERVATION',
                   occurrenceStatus='PRESENT', limit=300)
     offset, before = 0, None
@@ -254,12 +252,13 @@ async def pages(self: GBIF, taxon, ask, licences):
         yield page
         if page in ([], before) or answer.get('endOfRecords') is True: return
         offset, before = offset + len(page), page
-    self.notes.append(f"gbif: stopped after {self._most:,} observations of taxon {taxon}; a narrower term finds others")
+    self.notes.append(f'gbif: stopped after {self._most:,} observations of taxon {taxon}; '
+                      'a narrower term finds others')
 
 
 @patch
-def photos(self: GBIF, o):
-    media = _get(o, 'media')
+def photos(self: GBIF, o):  # noqa: F811
+    media = get_at(o, 'media')
     if not isinstance(media, list) or not media: return ['no photo in it']
     return [self._photo(o, i, m) for i, m in enumerate(media)]
 
@@ -267,16 +266,16 @@ def photos(self: GBIF, o):
 @patch
 def _photo(self: GBIF, o, i, m):
     if not isinstance(m, dict) or m.get('type') != 'StillImage': return 'no photo in it'
-    url, key = web(m.get('identifier')), plain(_get(o, 'key'))
+    url, key = web(m.get('identifier')), plain(get_at(o, 'key'))
     if '//inaturalist-open-data.' in url and not self.original: url = _sized(url, 'large')
     owners = m.get('creator'), m.get('rightsHolder'), o.get('rightsHolder'), o.get('recordedBy')
     page = web(m.get('references')) or (f'https://www.gbif.org/occurrence/{key}' if key else '')
     licence = plain(m.get('license'))
     return Record(url, page, next(filter(None, map(plain, owners)), ''), licence_id(licence), licence,
-                  title=plain(m.get('title')) or _get(o, 'species') or _get(o, 'scientificName'),
+                  title=plain(m.get('title')) or get_at(o, 'species') or get_at(o, 'scientificName'),
                   id=f'{key}/{i}' if i and key else key)
 
-# %% ../../nbs/api/71_gather.providers.ipynb #0d9223c7
+# %% ../../nbs/api/71_gather.providers.ipynb #26cac462
 class Openverse(Provider):
     "Works under open licences, from many places (api.openverse.org)."
     name, base, rate, key = 'openverse', 'https://api.openverse.org/v1', 20, 'OPENVERSE_TOKEN'
@@ -292,21 +291,21 @@ class Openverse(Provider):
         params = dict(q=term, page_size=100 if self.token else 20)
         if licences is not None:
             mine = [x.removeprefix('cc-') for x in licences if x not in ('all-rights-reserved', 'unknown')]
-            if not mine: return
             params['license'] = ','.join(mine)
+        if params.get('license') == '': return  # it has none of these
         for page in range(1, self._pages + 1):
             answer = await ask(f'{self.base}/images/', dict(params, page=page), self.headers)
             results = self.list_at(answer, 'results')
             yield results
-            if not results or page >= (_number(answer.get('page_count')) or self._pages): return
+            if not results or page >= (whole_number(answer.get('page_count')) or self._pages): return
 
     def photos(self, p):
         if not isinstance(p, dict): return ['no photo in it']
         code, url = p.get('license'), p.get('license_url')
-        return [Record(web(p.get('url')), p.get('foreign_landing_url'), p.get('creator'), licence_id(code, url), url,
-                       title=p.get('title'), id=p.get('id'))]
+        return [Record(web(p.get('url')), p.get('foreign_landing_url'), p.get('creator'),
+                       licence_id(code, url), url, title=p.get('title'), id=p.get('id'))]
 
-# %% ../../nbs/api/71_gather.providers.ipynb #6ffbe85d
+# %% ../../nbs/api/71_gather.providers.ipynb #3b335adf
 USER_AGENT = f'imgcls/{__version__} (+https://github.com/imgcls/imgcls)'  # how we introduce ourselves
 _PHOTO_TYPES = {'image/jpeg', 'image/png', 'image/webp', 'image/tiff'}
 
@@ -318,41 +317,44 @@ class Wikimedia(Provider):
     async def look_up(self, term, ask): return term
 
     async def pages(self, term, ask, licences):
-        params = dict(action='query', format='json', formatversion=2, generator='search', gsrnamespace=6, gsrlimit=50,
-                      gsrsearch=f'{term} filetype:bitmap', prop='imageinfo', iiprop='url|extmetadata|size|mime',
-                      iiurlwidth=1280, iiextmetadatafilter='Artist|LicenseShortName|LicenseUrl|ObjectName')
+        params = dict(action='query', format='json', formatversion=2, generator='search', gsrlimit=50,
+                      gsrsearch=f'{term} filetype:bitmap', gsrnamespace=6, prop='imageinfo',
+                      iiprop='url|extmetadata|size|mime', iiurlwidth=1280,
+                      iiextmetadatafilter='Artist|LicenseShortName|LicenseUrl|ObjectName')
         more, before = {}, []
         while more not in before:
             answer = await ask(self.base, params | more, {'User-Agent': USER_AGENT})
-            if _get(answer, 'batchcomplete') is not None and 'query' not in answer: return  # nothing found
-            yield sorted(self.list_at(answer, 'query', 'pages'), key=lambda p: _number(_get(p, 'index')) or 0)
+            if get_at(answer, 'batchcomplete') is not None and 'query' not in answer: return  # nothing found
+            yield sorted(self.list_at(answer, 'query', 'pages'),
+                         key=lambda p: whole_number(get_at(p, 'index')) or 0)
             before.append(more)
-            more = _get(answer, 'continue')
+            more = get_at(answer, 'continue')
             if not isinstance(more, dict): return
             more = {k: v for k, v in more.items() if isinstance(v, str | int) and k not in params}
 
     def photos(self, p):
-        info = _get(p, 'imageinfo')
+        info = get_at(p, 'imageinfo')
         if not isinstance(info, list) or not info or not isinstance(info[0], dict): return ['no photo in it']
         return [self._photo(p, info[0])]
 
     def _photo(self, p, info):
         mime = plain(info.get('mime'), 30)
         if mime not in _PHOTO_TYPES: return f"not a photo ({mime or 'unknown type'})"
-        about = lambda key: _get(info, 'extmetadata', key, 'value')
+        about = lambda key: get_at(info, 'extmetadata', key, 'value')
         url = web(None if self.original else info.get('thumburl')) or web(info.get('url'))
         licence = licence_id(about('LicenseShortName'), about('LicenseUrl'))
         title = plain(about('ObjectName')) or re.sub(r'^File:|\.\w+$', '', plain(p.get('title')))
         return Record(url, info.get('descriptionurl'), about('Artist'), licence, about('LicenseUrl'),
                       title=title, id=p.get('pageid'))
 
-# %% ../../nbs/api/71_gather.providers.ipynb #dcdc77af
+# %% ../../nbs/api/71_gather.providers.ipynb #9f250015
 def _ddgs():
-    try: from ddgs import DDGS
+    try:
+        from ddgs import DDGS
+        return DDGS
     except ImportError:
         raise ProviderError('duckduckgo and bing need the package ddgs; '
                             'install it (pip install ddgs), or use another provider') from None
-    return DDGS
 
 
 class DDGS(Provider):
@@ -367,7 +369,7 @@ class DDGS(Provider):
         while True:
             results = await asyncio.to_thread(self._page, engine, term, page, len(before))
             yield results
-            urls = {u for p in results if isinstance(u := _get(p, 'image'), str)}
+            urls = {u for p in results if isinstance(u := get_at(p, 'image'), str)}
             if urls <= before: return
             before |= urls
             page += 1
@@ -382,7 +384,7 @@ class DDGS(Provider):
             self.notes.append(f"{why}, after {plural(n, 'photo')} of '{plain(term)}'")
             return []
         if isinstance(results, list): return results
-        raise ProviderError(f'{self.name}: expected a list, got {_shape(results)}')
+        raise ProviderError(f'{self.name}: expected a list, got {shape_of(results)}')
 
     def photos(self, p):
         if not isinstance(p, dict): return ['no photo in it']
@@ -392,12 +394,13 @@ class DDGS(Provider):
 class DuckDuckGo(DDGS): name = _backend = 'duckduckgo'
 class Bing(DDGS): name = _backend = 'bing'
 
-# %% ../../nbs/api/71_gather.providers.ipynb #29f52804
+# %% ../../nbs/api/71_gather.providers.ipynb #6986d2f9
 def find_provider(
     name: str,  # a key of `PROVIDERS`
     **options,  # of `Provider`: base, original, every, token
 ) -> Provider:  # with empty counts
     "Return a provider by its name; raise `UserError` with the nearest names where there is none."
     key = str(name).strip().lower()
-    if key not in PROVIDERS: raise UserError(f"unknown provider '{plain(key)}'; {did_you_mean(key, PROVIDERS)}")
+    if key not in PROVIDERS:
+        raise UserError(f"unknown provider '{plain(key)}'; {did_you_mean(key, PROVIDERS)}")
     return PROVIDERS[key](**options)

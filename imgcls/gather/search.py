@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST', 'Gathering', 'try_again', 'Search', 'photos_in', 'counted']
 
-# %% ../../nbs/api/78_gather.search.ipynb #bea673b7
+# %% ../../nbs/api/78_gather.search.ipynb #c14ccb87
 import asyncio
 import math
 import os
@@ -21,15 +21,15 @@ from fastcore.basics import patch
 
 from ..core import UserError, plural, progress
 from ..data.decode import PhotoError, Reason
-from .copies import Seen
 from .fetch import Fetcher
+from .looks import Seen
 from .providers import ProviderError
 from .records import plain
 from .servers import FetchError
 from .shelf import COPIES, Shelf, key_of, rows_of, safe_name
 from .verify import Checkers
 
-# %% ../../nbs/api/78_gather.search.ipynb #d8784b6f
+# %% ../../nbs/api/78_gather.search.ipynb #e8ba8c0e
 @dataclass
 class Gathering:
     "Everything that one call of `gather` works with."
@@ -47,7 +47,7 @@ class Gathering:
         self.found = Counter()  # term → records
         self.refused = defaultdict(Counter)  # label → reason → how many, in this call
         self.left = defaultdict(set)  # label → keys of photos that were listed after the class was full
-        self.failed = {}  # what was said of providers that failed
+        self.failed = {}  # message → name of the provider that failed
         self.in_memory = asyncio.Semaphore(_IN_MEMORY)
         self.turns = defaultdict(lambda: asyncio.Semaphore(2*self.fetcher.per_host))
         self.bars, self.names = {}, {c.casefold(): c for c in self.shelf.count}
@@ -70,9 +70,9 @@ class Gathering:
 
 _IN_MEMORY = 96  # photos, at most
 
-# %% ../../nbs/api/78_gather.search.ipynb #4520faf4
-_LATER = {'no such host', 'no network', 'unreachable', 'tls', *(r.value for r in (
-    Reason.HUNG, Reason.OUT_OF_MEMORY, Reason.UNREADABLE, Reason.MISSING))}  # besides what `FetchError` calls so
+# %% ../../nbs/api/78_gather.search.ipynb #bf3fc281
+_MOMENTARY = Reason.HUNG, Reason.OUT_OF_MEMORY, Reason.UNREADABLE, Reason.MISSING
+_LATER = {'no such host', 'no network', 'unreachable', 'tls', *(r.value for r in _MOMENTARY)}
 
 
 def try_again(
@@ -147,7 +147,7 @@ def decide(self: Gathering, record, label, key, c):
     self.turn_down(record, label, reason, detail, c)
     self.shelf.part(key).unlink(missing_ok=True)
 
-# %% ../../nbs/api/78_gather.search.ipynb #dbffcc9e
+# %% ../../nbs/api/78_gather.search.ipynb #3be06d52
 async def _end(tasks):
     "Stop tasks, and wait until they have stopped."
     for t in tasks: t.cancel()
@@ -158,12 +158,13 @@ class Search:
     "One provider asked for one term."
     def __init__(self, all: Gathering, provider, term: str, label: str):
         self.all, self.provider, self.term, self.usual = all, provider, term, label
-        self.pending, self.waiting = deque(), Counter()  # photos on their way, in order; how many of each class
+        # photos on their way, in order; how many of each class
+        self.pending, self.waiting = deque(), Counter()
         self.more = set()  # classes that were full once
         self.came, self.went = asyncio.Event(), asyncio.Event()  # each is waited for by one side alone
 
     def full(self, label):
-        "Was the class full once? If it lost a photo since, those that were left have their turn in another search."
+        "Was the class full once? If it lost a photo since, those that were left come in another search."
         if self.all.missing(label) <= 0: self.more.add(label)
         return label in self.more
 
@@ -239,7 +240,7 @@ async def find(self: Search):
             self.pending.append((r, label, key, asyncio.create_task(all.bring(r, key, local))))
             self.came.set()
 
-# %% ../../nbs/api/78_gather.search.ipynb #d1ae4b11
+# %% ../../nbs/api/78_gather.search.ipynb #06d12b4d
 @patch
 async def fill(self: Gathering, term):
     "Ask the providers in turn; return the classes of which there is more."
@@ -264,12 +265,13 @@ async def fill_all(self: Gathering, terms):
 
     async def one(term):
         async with places: more[term] = await self.fill(term)
-    while todo := [t for t, labels in more.items() if labels is None or any(self.missing(x) > 0 for x in labels)]:
+    while todo := [t for t, labels in more.items() if labels is None
+                   or any(self.missing(x) > 0 for x in labels)]:
         tasks = [asyncio.create_task(one(t)) for t in todo]
         try: await asyncio.gather(*tasks)
         finally: await _end(tasks)
 
-# %% ../../nbs/api/78_gather.search.ipynb #412db02b
+# %% ../../nbs/api/78_gather.search.ipynb #6aaaa54e
 def photos_in(
     folder: str | Path,
 ) -> list[Path]:
@@ -300,7 +302,8 @@ async def remember(self: Gathering, against):
     await asyncio.gather(*(self._look_at(todo, bad) for _ in range(8)))
     if not files: return
     rest = f'; left out: {counted(bad)}' if bad else ''
-    self.say(f"{plural(len(files) - bad.total(), 'photo')} of yours looked at, so that none comes twice{rest}")
+    mine = plural(len(files) - bad.total(), 'photo')
+    self.say(f'{mine} of yours looked at, so that none comes twice{rest}')
 
 
 @patch

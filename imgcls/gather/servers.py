@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AGAIN', 'short', 'FetchError', 'fault', 'is_public', 'exceptions', 'judge', 'look_up', 'Resolver', 'Limits', 'clock',
-           'Host', 'retry_after', 'Room']
+           'Host', 'retry_after', 'unpacker', 'is_text', 'Room']
 
 # %% ../../nbs/api/73_gather.servers.ipynb #5e74d69e
 import asyncio
@@ -56,14 +56,15 @@ class FetchError(UserError):
         self.reason, self.url, self.detail = reason, str(url)[:8000], detail
         self.retry = reason in AGAIN if retry is None else retry
 
-# %% ../../nbs/api/73_gather.servers.ipynb #b81ea9c8
+# %% ../../nbs/api/73_gather.servers.ipynb #9ed7a96d
 _ERRNO = {errno.ECONNREFUSED: 'refused', errno.ENETUNREACH: 'no network', errno.ENETDOWN: 'no network',
           errno.ETIMEDOUT: 'timeout'}
 
 
 def _broken_off(e, answer):
     "The reason and detail for a body that ended too early."
-    if answer is None or answer.content_length is None or 'Reset' in str(e): return 'reset', 'in the middle of the answer'
+    if answer is None or answer.content_length is None or 'Reset' in str(e):
+        return 'reset', 'in the middle of the answer'
     return 'wrong length', f'ended before {answer.content_length:,} bytes'
 
 
@@ -80,7 +81,8 @@ def fault(
             if e.os_error.errno == socket.EAI_AGAIN: return error('name server', detail='did not answer')
             return error('no such host')
         case aiohttp.ClientSSLError():
-            return error('tls', detail=short(getattr(e, 'certificate_error', '') or 'no secure connection', 80))
+            why = getattr(e, 'certificate_error', '') or 'no secure connection'
+            return error('tls', detail=short(why, 80))
         case asyncio.TimeoutError(): return error('timeout')
         case aiohttp.ClientConnectorError(): return error(_ERRNO.get(e.os_error.errno, 'unreachable'))
         case aiohttp.ClientPayloadError():
@@ -136,12 +138,12 @@ def exceptions(
         found.add((url.raw_host, url.port))
     return found
 
-# %% ../../nbs/api/73_gather.servers.ipynb #ec949854
+# %% ../../nbs/api/73_gather.servers.ipynb #c2368897
 def judge(
     url: str | URL,  # a link of unknown origin
     allowed=frozenset(),  # `exceptions`
 ) -> URL:  # the same, in its regular form and without what follows the #
-    "Return the link; raise `FetchError` ('scheme', 'bad url', 'private address') when it must not be followed."
+    "Return the link; raise `FetchError` ('scheme', 'bad url', 'private address') if it must not be followed."
     scheme = str(url)[:20].partition(':')[0].strip().lower()
     if scheme not in ('http', 'https'): raise FetchError('scheme', url, 'only http and https are fetched')
     if len(str(url)) > 8000: raise FetchError('bad url', url, 'longer than 8,000 characters')
@@ -151,16 +153,18 @@ def judge(
     except ValueError as e: raise FetchError('bad url', url) from e
     if url.user is not None or url.password is not None: raise FetchError('bad url', url, 'holds a user name')
     if (host, port) in allowed: return url
-    if not port or len(host) > 253 or not _is_host(host): raise FetchError('bad url', url, 'no name of a server')
+    if not port or len(host) > 253 or not _is_host(host):
+        raise FetchError('bad url', url, 'no name of a server')
     if _is_number(host) and not is_public(host): raise FetchError('private address', url)
     return url
 
-# %% ../../nbs/api/73_gather.servers.ipynb #94d43280
+# %% ../../nbs/api/73_gather.servers.ipynb #00398660
 def _addresses(host, port):
     "The addresses of a name, or an `OSError`, as the system finds them."
     try: found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as e: return e
-    except UnicodeError as e: return socket.gaierror(socket.EAI_NONAME, str(e))  # a part of more than 63 letters
+    # a part of more than 63 letters
+    except UnicodeError as e: return socket.gaierror(socket.EAI_NONAME, str(e))
     return list(dict.fromkeys(o[4][0] for o in found))
 
 
@@ -182,7 +186,7 @@ async def look_up(
     if isinstance(found, OSError): raise found
     return found
 
-# %% ../../nbs/api/73_gather.servers.ipynb #10857316
+# %% ../../nbs/api/73_gather.servers.ipynb #6927106b
 class Resolver(AbstractResolver):
     "Gives aiohttp the addresses of a name, once they are checked."
     def __init__(self, look_up, allowed): self.look_up, self.allowed = look_up, allowed
@@ -196,11 +200,12 @@ class Resolver(AbstractResolver):
 
     def _result(self, host, address, port):
         family = socket.AF_INET6 if ':' in address else socket.AF_INET
-        return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+        return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0,
+                             flags=socket.AI_NUMERICHOST)
 
     async def close(self): pass
 
-# %% ../../nbs/api/73_gather.servers.ipynb #a30244b8
+# %% ../../nbs/api/73_gather.servers.ipynb #22097b03
 @dataclass(frozen=True)
 class Limits:
     "How long, how fast, how large and how often."
@@ -212,10 +217,10 @@ class Limits:
     max_redirects: int = 5
     retries: int = 3  # at most, after the first try; fewer for some reasons
     backoff: float = .5  # seconds before the second try, at most; twice as many before each that follows
-    patience: float = 60  # seconds: the longest `Retry-After` that is waited for, and how long a server is shut
+    patience: float = 60  # seconds: the longest `Retry-After` that is obeyed; how long a server is shut
     give_up: int = 12  # failures of a server in a row until it is shut
 
-# %% ../../nbs/api/73_gather.servers.ipynb #4bfb4b1e
+# %% ../../nbs/api/73_gather.servers.ipynb #ec2a3e63
 def clock(): return asyncio.get_running_loop().time()
 
 
@@ -225,7 +230,8 @@ class Host:
         self.slots = asyncio.Semaphore(at_once)
         self.pace = AsyncLimiter(1, 60/per_minute) if per_minute else nullcontext()
         self.kept = kept  # remember it for ever?
-        self.users, self.failed, self.why = 0, 0, None  # questions now, failures in a row, the error that shut it
+        # questions now, failures in a row, the error that shut it
+        self.users, self.failed, self.why = 0, 0, None
         self.quiet_until, self.shut_until = 0., 0.
         self.answers, self.usual = 0, 0.  # so many, and seconds until one begins
 
@@ -244,7 +250,8 @@ class Host:
 
     def idle(self):
         "Can it be forgotten?"
-        return not (self.users or self.kept or self.failed or max(self.quiet_until, self.shut_until) > clock())
+        waits = max(self.quiet_until, self.shut_until) > clock()
+        return not (self.users or self.kept or self.failed or waits)
 
 # %% ../../nbs/api/73_gather.servers.ipynb #b9ec41a9
 def retry_after(
@@ -259,7 +266,30 @@ def retry_after(
         at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
         return max(0., (at - (now or datetime.now(timezone.utc))).total_seconds())
 
-# %% ../../nbs/api/73_gather.servers.ipynb #cbeeabc2
+# %% ../../nbs/api/73_gather.servers.ipynb #a5cbc42a
+def unpacker(
+    coding: str,  # 'gzip', 'deflate' or '', as `Content-Encoding` has it
+) -> tuple:  # a function from packed pieces to plain ones, and one that tells whether the end was reached
+    "Return what unpacks a body; raise `FetchError` for a packing that was not asked for."
+    if coding in ('', 'identity'): return lambda data: [data], lambda: True
+    if coding not in ('gzip', 'x-gzip', 'deflate'):
+        raise FetchError('bad encoding', detail=f'packed with {short(coding, 30)}, which was not asked for')
+    z = zlib.decompressobj(47)  # gzip or zlib, as the header has it
+
+    def pieces(data, most=1 << 16):
+        while True:
+            out = z.decompress(data, most)
+            yield out
+            data = z.unconsumed_tail
+            if not data and len(out) < most: return
+    return pieces, lambda: z.eof
+
+# %% ../../nbs/api/73_gather.servers.ipynb #e6b427de
+def is_text(head: bytes) -> bool:
+    "Are these first bytes those of a text?"
+    return bool(head) and min(head) >= 9
+
+# %% ../../nbs/api/73_gather.servers.ipynb #4e1aaa63
 class Room:
     "So many bytes of memory."
     def __init__(self, free): self.free, self._freed = free, asyncio.Event()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MANIFEST', 'REFUSED', 'COPIES', 'HIDDEN', 'ANSWERS', 'safe_name', 'key_of', 'rows_of', 'Shelf']
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #d4e46bc4
+# %% ../../nbs/api/77_gather.shelf.ipynb #2b93b7b4
 import hashlib
 import os
 import re
@@ -18,7 +18,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from ..core import CsvLog, UserError, _drop, atomic, plural
+from ..core import CsvLog, UserError, _drop, plural
 from ..data.decode import Reason
 from .records import plain
 
@@ -70,9 +70,10 @@ def _file_name(key, suffix):
     end = id if re.fullmatch('[0-9a-z-]{1,40}', id) else _hash(id, 8)
     return f"{re.sub('[^a-z0-9]+', '-', source)}-{end}{suffix}"
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #bb78f4dc
-MANIFEST = ['path', 'label', 'source', 'page', 'url', 'author', 'licence', 'licence_url', 'sha256', 'phash', 'width',
-            'height', 'fetched_at', 'query', 'title', 'id', 'original_sha256', 'original_width', 'original_height']
+# %% ../../nbs/api/77_gather.shelf.ipynb #9d443892
+MANIFEST = ['path', 'label', 'source', 'page', 'url', 'author', 'licence', 'licence_url', 'sha256', 'phash',
+            'width', 'height', 'fetched_at', 'query', 'title', 'id', 'original_sha256', 'original_width',
+            'original_height']
 REFUSED = ['url', 'page', 'source', 'query', 'reason', 'detail', 'time', 'label', 'id', 'sha256', 'phash',
            'original_width', 'original_height']
 COPIES = {r.value for r in (Reason.SAME, Reason.NEAR, Reason.TWO_LABELS)}
@@ -84,14 +85,17 @@ _REASONS = {'same': Reason.SAME.value, 'near': Reason.NEAR.value, 'two classes':
 def rows_of(log: CsvLog):
     "Yield place and row of each line; raise `UserError` for one that makes no sense."
     for n, place, row in log.rows():
-        if isinstance(row, str): raise UserError(f'line {n} of {log.path} {row}; correct it, or name another folder')
+        if isinstance(row, str):
+            raise UserError(f'line {n} of {log.path} {row}; correct it, or name another folder')
         yield place, row
 
 
 def _renew(path, columns):
     "Give a list of an earlier version the new columns."
+    if not path.exists(): return
     before = [_BEFORE.get(c, c) for c in columns]
-    if not path.exists() or path.open('rb').readline() != (','.join(before) + '\n').encode(): return
+    with path.open('rb') as f: head = f.readline()
+    if head != (','.join(before) + '\n').encode(): return
     rows = [dict(zip(columns, row.values())) for _, row in rows_of(CsvLog(path, before, cut='drop'))]
     for r in rows:
         if 'reason' in r: r['reason'] = _REASONS.get(r['reason'], r['reason'])
@@ -99,9 +103,10 @@ def _renew(path, columns):
     part.rewrite(rows)
     os.replace(part.path, path)
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #783c8a6f
+# %% ../../nbs/api/77_gather.shelf.ipynb #08ebd4e5
 HIDDEN = '.gather'  # the folder of photos that are not in yet
-ANSWERS = 'answers'  # in it: what providers answered, so that a search that continues need not have it sent again
+# in it: what providers answered, so that a search that continues need not have it sent again
+ANSWERS = 'answers'
 
 
 def _check_folder(out):
@@ -110,7 +115,8 @@ def _check_folder(out):
     if not out.is_dir(): raise UserError(f'{out} is a file; name a folder for the photos')
     others = sorted(n for n in os.listdir(out) if n[0] != '.')
     if others and 'manifest.csv' not in others:
-        raise UserError(f'{out} holds something else ({plain(others[0], 60)}) and no manifest.csv; name a new folder')
+        what = f'something else ({plain(others[0], 60)})'
+        raise UserError(f'{out} holds {what} and no manifest.csv; name a new folder')
 
 
 class Shelf:
@@ -118,14 +124,16 @@ class Shelf:
     def __init__(self, out: str | Path):
         self.out = Path(out).expanduser().absolute()
         self.parts, self.notes = self.out/HIDDEN, []
-        self.places, self.refusals, self.count = {}, {}, Counter()  # by key: place of its line; (reason, place). By label
+        self.places, self.refusals = {}, {}  # key → place of its line; key → (reason, place)
+        self.count = Counter()  # label → photos
         _check_folder(self.out)
         try: self.parts.mkdir(parents=True, exist_ok=True)
-        except OSError as e: raise UserError(f"can't make the folder {self.out} ({e.strerror}); name another one") from None
+        except OSError as e:
+            raise UserError(f"can't make the folder {self.out} ({e.strerror}); name another one") from None
         self.lock = FileLock(self.parts/'lock', thread_local=False)
         try: self.lock.acquire(timeout=0)
         except Timeout:
-            raise UserError(f'another gather is at work in {self.out}; wait for it, or name another folder') from None
+            raise UserError(f'another gather is at work in {self.out}; wait, or name another') from None
 
     def __enter__(self):
         try: self._open()
@@ -143,7 +151,8 @@ class Shelf:
             log = CsvLog(path, columns, f'{name} list of gather', cut='drop', sync=False, lock=self.lock)
             if not path.exists(): log.rewrite([])
             setattr(self, name, log)
-        self.refusals = {key_of(r): (r['reason'], place) for place, r in rows_of(self.refused)}  # the last line counts
+        # the last line counts
+        self.refusals = {key_of(r): (r['reason'], place) for place, r in rows_of(self.refused)}
         self._settle()
         for place, r in rows_of(self.manifest):
             self.places[key_of(r)] = place
@@ -159,9 +168,10 @@ class Shelf:
     def _files(self):
         "All files in class folders, as 'fox/1.jpg'."
         inside = lambda folder: [e for e in os.scandir(folder) if e.name[0] != '.']
-        return {f'{d.name}/{e.name}' for d in inside(self.out) if d.is_dir() for e in inside(d) if e.is_file()}
+        return {f'{d.name}/{e.name}' for d in inside(self.out) if d.is_dir() for e in inside(d)
+                if e.is_file()}
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #fd440c20
+# %% ../../nbs/api/77_gather.shelf.ipynb #174ac33d
 def _check_path(row, log):
     parts = row['path'].split('/')
     if len(parts) == 2 and all(re.fullmatch(r'[^.\\\0][^\\\0]*', x) for x in parts): return
@@ -183,7 +193,7 @@ def _settle(self: Shelf):
     if found.keys() != rows.keys(): self.manifest.rewrite(found.values())
     for key in found: self.refusals.pop(key, None)
     if n := what.pop('empty', 0):
-        self.notes.append(f'{plural(n, "empty file")} instead of photos, as a power cut leaves them: fetched again')
+        self.notes.append(f'{plural(n, "empty file")} instead of photos, as after a power cut: fetched again')
     self.notes += [f'{plural(n, "photo")} {how} by you since the last time' for how, n in what.items()]
 
 
@@ -205,7 +215,7 @@ def _whereabouts(self: Shelf, key, row, files, loose):
     self.refuse(row, row['label'], 'moved', f'by you, to {loose[name][0]}')
     return dict(row, path=loose[name][0], label=loose[name][0].split('/')[0]), 'moved'
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #526caa5b
+# %% ../../nbs/api/77_gather.shelf.ipynb #f977e87c
 def _now(): return datetime.now(timezone.utc).isoformat(timespec='seconds')
 
 
@@ -225,7 +235,7 @@ def _place(self: Shelf, path, key):
 
 @patch
 def refuse(self: Shelf, record, label: str, reason: str, detail: str = '', checked=None):
-    "Write down that a photo isn't taken; `record` is a row or a `Record`, `checked` what is known of its content."
+    "Write down that a photo isn't taken; `record` is a row or a `Record`, `checked` a `Checked` or None."
     row = dict(record if isinstance(record, dict) else vars(record)) | (vars(checked) if checked else {})
     row |= dict(label=label, reason=reason, detail=plain(detail), time=_now())
     self.refusals[key_of(row)] = reason, self.refused.add(row)
@@ -254,10 +264,10 @@ def lose(self: Shelf, key: str, reason: str, detail: str):
     (self.out/r['path']).unlink(missing_ok=True)
     self.count[r['label']] -= 1
 
-# %% ../../nbs/api/77_gather.shelf.ipynb #03da31a0
+# %% ../../nbs/api/77_gather.shelf.ipynb #aa8ba3c0
 @patch
 def finish(self: Shelf, verdict: Callable):
-    "Write both lists in order, without what is outdated; `verdict` gives reason and detail of a copy as things stand."
+    "Write both lists in order, without what is outdated; `verdict` gives reason and detail of a copy."
     rows = [r for place, r in rows_of(self.manifest) if self.places.get(key_of(r)) == place]
     over = {}
     for place, r in rows_of(self.refused):

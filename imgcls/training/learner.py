@@ -120,6 +120,9 @@ class EpochLog(Callback):
         self.earlier = 0.  # seconds before an interruption
         self.bar = iter(progress(range(steps), label=label))
 
+    def before_fit(self):
+        if self.notes: raise CancelFitException  # of several calls of fit, the later ones too
+
     def before_epoch(self): self.total, self.right, self.n, self.out, self.answers = 0., 0, 0, [], []
 
     def after_loss(self):
@@ -139,7 +142,6 @@ def after_batch(self: EpochLog):
         self.out.append(self.pred.detach().float().cpu())
         self.answers.append(y.cpu())
         return
-    if self.notes: return
     next(self.bar, None)
     self.rates.append(float(self.opt.hypers[-1]['lr']))
     self.total, self.n = self.total + self.loss.item()*len(y), self.n + len(y)
@@ -148,7 +150,7 @@ def after_batch(self: EpochLog):
 # %% ../../nbs/api/27_training.learner.ipynb #6192bf21
 @patch
 def after_epoch(self: EpochLog):
-    if not self.out or self.notes: return
+    if not self.out: return
     logits = torch.cat(self.out)
     if not logits.isfinite().all(): self.stop()
     scores, probs = score_logits(logits, torch.cat(self.answers))

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
@@ -41,13 +42,13 @@ class Job:
     label: str = 'training'  # of the progress bar
     on_epoch: Callable | None = None  # gets the figures of each epoch as it ends, a dict
 
-    @property
+    @cached_property
     def test(self) -> 'pd.DataFrame': return self.photos.test  # for scoring alone
-    @property
+    @cached_property
     def classes(self) -> list[str]: return self.photos.classes
-    @property
+    @cached_property
     def y(self) -> 'np.ndarray': return self.photos.codes(self.rows)  # each label's position in `classes`
-    @property
+    @cached_property
     def y_test(self) -> 'np.ndarray': return self.photos.codes(self.test)
     @property
     def body(self) -> 'Body': return self.features.body
@@ -361,9 +362,8 @@ def _whole_learner(job, fit):
 
     from imgcls.training.learner import fastai_dls, two_part_learner
     if isinstance(fit.learner, Learner): return fit.learner
-    head_alone = fit.kind == 'head'
-    learn = two_part_learner(fastai_dls(job, Fastai()), job.body, fit.state if head_alone else None)
-    if head_alone: learn.freeze()
+    learn = two_part_learner(fastai_dls(job, Fastai()), job.body, fit.state if fit.kind == 'head' else None)
+    if fit.kind == 'head': learn.freeze()
     else: learn.model.load_state_dict(fit.state)
     return learn
 
@@ -389,8 +389,8 @@ def train(
     feats = body if isinstance(body, Features) else Features(body_for(recipe, body), res)
     photos = read_photos(photos, check=feats if recipe.uses_features else check_photos)
     if feats.res is None: feats.res = auto_resolution(photos.df.path.tolist(), feats.body)
-    show = dict(say=say, on_epoch=_Epochs(say)) if say else {}
-    job = Job(photos, photos.train(size, seed), feats, seed, **show)
+    job = Job(photos, photos.train(size, seed), feats, seed)
+    if say: job = replace(job, say=say, on_epoch=_Epochs(say))
     fit = recipe.fit(job)
     for note in fit.notes: job.say(note)
     job.say(f'{name}: {fit}')

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imgcls.cleaning import cleaner
-from imgcls.cleaning.cleaner import CleanerHost, CleanerWidget, PlainCleaner, clean, save_cleaner
+from imgcls.cleaning import host as cleaner_host
+from imgcls.cleaning.cleaner import CleanerWidget, PlainCleaner, clean, save_cleaner
+from imgcls.cleaning.host import CleanerHost
 from imgcls.cleaning.journal import Journal, apply_decisions
 from imgcls.core import UserError
 from imgcls.data.table import COLUMNS, Photos
@@ -42,7 +43,7 @@ def animals(tmp_path, monkeypatch):
     "A function that makes photos of which every one is a candidate, and names a journal for them."
     def make(*args, **kw):
         photos, issues = made(tmp_path, *args, **kw)
-        monkeypatch.setattr(cleaner, 'find_issues', lambda photos, **_: issues)
+        monkeypatch.setattr(cleaner_host, 'find_issues', lambda photos, **_: issues)
         return photos, tmp_path/'decisions.csv'
     return make
 
@@ -99,7 +100,7 @@ def test_two_cleaners_and_one_that_comes_back(animals):
 
 def test_the_same_photo_under_two_labels(animals):
     photos, journal = animals(n=4)
-    issues = cleaner.find_issues(photos).assign(sha256='ab')
+    issues = cleaner_host.find_issues(photos).assign(sha256='ab')
     same = replace(photos, df=photos.df.assign(sha256='ab'))
     host = CleanerHost(same, journal, issues)
     assert host.decide(1, 'keep')['decisions'] == {1: dict(action='keep', new='')}
@@ -119,12 +120,12 @@ def test_journal_that_was_cut(animals):
 
 def test_what_could_not_be_looked_at_is_on_the_page(animals, monkeypatch):
     photos, journal = animals()
-    issues = cleaner.find_issues(photos)
+    issues = cleaner_host.find_issues(photos)
 
     def with_note(photos, say):
         say('3 photos are gone')
         return issues
-    monkeypatch.setattr(cleaner, 'find_issues', with_note)
+    monkeypatch.setattr(cleaner_host, 'find_issues', with_note)
     assert CleanerHost(photos, journal).start()['note'] == '30 photos of 30 to look at; 3 photos are gone'
 
 
@@ -209,7 +210,7 @@ def test_hostile_text_is_escaped(animals, tmp_path):
 
 def test_vanished_photos(animals, tmp_path):
     photos, journal = animals(n=4)
-    issues = cleaner.find_issues(photos)
+    issues = cleaner_host.find_issues(photos)
     for p in issues.path[:2]: Path(p).unlink()
     some, large = ask(CleanerHost(photos, journal), ('photos', [0, 2]), ('photo', 0))
     gone, there = some['result']
@@ -220,8 +221,8 @@ def test_vanished_photos(animals, tmp_path):
 
 def test_no_candidates(animals, tmp_path, monkeypatch):
     photos, journal = animals(n=3)
-    none = cleaner.find_issues(photos).iloc[:0]
-    monkeypatch.setattr(cleaner, 'find_issues', lambda photos, **_: none)
+    none = cleaner_host.find_issues(photos).iloc[:0]
+    monkeypatch.setattr(cleaner_host, 'find_issues', lambda photos, **_: none)
     for w in (clean(photos, journal), clean(photos, journal, shell='ipywidgets')): assert w
     assert CleanerHost(photos, journal).start()['items'] == []
     assert save_cleaner(photos, tmp_path/'clean.html', journal).exists()

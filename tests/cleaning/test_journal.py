@@ -53,7 +53,7 @@ def test_one_line_a_decision_whatever_the_names(tmp_path):
 
 
 def test_cut_anywhere_loses_one_line_at_most(tmp_path):
-    whole = made(tmp_path/'d.csv').path.read_bytes()
+    whole = made(tmp_path/'d.csv', 3).path.read_bytes()
     head = whole.index(b'\n')+1
     for at in range(0, len(whole)):
         (tmp_path/'cut.csv').write_bytes(whole[:at])

@@ -1,9 +1,11 @@
 """Photos that are there twice: what is found, what is not, and how long it takes."""
 import io
+import random
 import time
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from imgcls.data.decode import decode
@@ -67,3 +69,29 @@ def test_a_photo_that_vanished_is_in_no_pair(tmp_path, pics):
     assert near_duplicates(t).kind.tolist() == ['near']
     (tmp_path/'b.png').unlink()
     assert not len(near_duplicates(t))
+
+
+def brute(hashes, distance, most):
+    a, b = [], []
+    for i, h in enumerate(hashes):
+        close = [j for j in range(i+1, len(hashes)) if (h ^ hashes[j]).bit_count() <= distance][:most]
+        a += [i]*len(close)
+        b += close
+    return a, b
+
+
+def crowd(rng, n, centres, flips):
+    "Hashes around a few centres, some exactly the same."
+    middle = [rng.getrandbits(64) for _ in range(centres)]
+    bits = lambda: {rng.randrange(64) for _ in range(rng.randint(0, flips))}
+    return [rng.choice(middle) ^ sum(1 << k for k in bits()) for _ in range(n)]
+
+
+@pytest.mark.parametrize('distance', [0, 1, 3, 4, 8, 15, 31])
+@pytest.mark.parametrize('most', [1, 10, None])
+def test_near_finds_what_brute_force_finds(distance, most):
+    rng = random.Random(distance)
+    for n, centres in ((0, 1), (1, 1), (2, 1), (120, 3), (120, 40), (60, 1)):
+        hashes = crowd(rng, n, centres, 6)
+        a, b = near(hexed(hashes), distance, most)
+        assert (a.tolist(), b.tolist()) == brute(hashes, distance, most)

@@ -146,7 +146,7 @@ def test_save_never_overwrites_unasked(plain, tmp_path, monkeypatch):
     with pytest.raises(UserError, match='exists; name another file, or say overwrite=True'): m.save(file)
     with pytest.raises(UserError, match='is a folder'): m.save(tmp_path)
     assert file.read_text() == 'mine'
-    monkeypatch.setattr('imgcls.deploy.model.to_bytes', lambda *_: 1/0)  # breaks off in the middle
+    monkeypatch.setattr('imgcls.deploy.file.to_bytes', lambda *_: 1/0)  # breaks off in the middle
     with pytest.raises(ZeroDivisionError): m.save(file, overwrite=True)
     monkeypatch.undo()
     assert file.read_text() == 'mine' and len([*tmp_path.iterdir()]) == 1

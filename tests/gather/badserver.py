@@ -1,13 +1,14 @@
 """
-A server on loopback that does as it is told, well or badly: for tests/test_fetch.py and benchmarks/gather.py.
+A server on loopback that answers as it is asked to, well or badly: for tests/gather and benchmarks/gather.py.
 
     with BadServer(hosts=3, latency=.05, per_host=2) as s:
         s.url('/ok/fox-1.jpg')            # a photo
         s.url('/reset/fox-2.jpg', 1)      # breaks off in the middle, at the second host
         s.url('/http500/fox-3.jpg?times=2')  # twice an error, then the photo
 
-Each host is a port of its own. `FAULTS` tells what can go wrong, and the reasons under which a fetch may report it.
-In a process of its own, for figures that the server doesn't spoil: `with started('--hosts', '20', '--latency', '.05') as s`
+Each host is a port of its own. `FAULTS` tells what can go wrong, and the reasons that a fetch may give.
+In a process of its own, for figures that the server doesn't spoil:
+`with started('--hosts', '20', '--latency', '.05') as s`
 gives an object with `hosts`, `secret` and `url` as above.
 """
 import argparse
@@ -51,8 +52,12 @@ def jpeg(name, side=512, noise=24):
     import numpy as np
     from PIL import Image
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], 'big'))
-    img = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((side, side*3//4), Image.Resampling.BICUBIC)
-    x = np.asarray(img, dtype=np.int16) + rng.integers(-noise, noise + 1, (side*3//4, side, 1), dtype=np.int16)
+    img = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        (side, side * 3 // 4), Image.Resampling.BICUBIC
+    )
+    x = np.asarray(img, dtype=np.int16) + rng.integers(
+        -noise, noise + 1, (side * 3 // 4, side, 1), dtype=np.int16
+    )
     out = io.BytesIO()
     Image.fromarray(x.clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=88)
     return out.getvalue()
@@ -61,7 +66,14 @@ def jpeg(name, side=512, noise=24):
 class Exchange:
     "One question and the means to answer it."
     def __init__(self, server, reader, writer, host, path, headers):
-        self.server, self.reader, self.writer, self.host, self.path, self.headers = server, reader, writer, host, path, headers
+        self.server, self.reader, self.writer, self.host, self.path, self.headers = (
+            server,
+            reader,
+            writer,
+            host,
+            path,
+            headers,
+        )
         self.keep = True  # may the connection serve another question?
 
     @cached_property
@@ -82,7 +94,8 @@ class Exchange:
     async def silent(self):
         "Say nothing until the other side has enough."
         self.keep = False
-        with contextlib.suppress(asyncio.TimeoutError): await asyncio.wait_for(self.reader.read(), self.server.stall)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.reader.read(), self.server.stall)
 
     async def endless(self, data):
         self.keep = False
@@ -92,7 +105,9 @@ class Exchange:
         "Break off without a goodbye."
         self.keep = False
         await asyncio.sleep(.02)  # what was sent before should be there first
-        self.writer.transport.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        self.writer.transport.get_extra_info('socket').setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)
+        )
         self.writer.transport.abort()
 
 
@@ -209,7 +224,8 @@ async def http404(x): await x.answer(b'no', '404 Not Found')
 
 
 @fault('http 429')
-async def http429(x): await x.answer(b'later', '429 Too Many Requests', f'Retry-After: {x.server.retry_after}')
+async def http429(x):
+    await x.answer(b'later', '429 Too Many Requests', f'Retry-After: {x.server.retry_after}')
 
 
 @fault('http 429')
@@ -229,12 +245,16 @@ async def http304(x): await x.head('304 Not Modified')
 
 
 @fault('http 206')
-async def http206(x): await x.answer(x.body[:100], '206 Partial Content', f'Content-Range: bytes 0-99/{len(x.body)}')
+async def http206(x):
+    await x.answer(x.body[:100], '206 Partial Content', f'Content-Range: bytes 0-99/{len(x.body)}')
 
 
 # ---- something else than a photo ----
 @fault('not an image')
-async def html(x): await x.answer(b'<!DOCTYPE html><title>Sign in</title>' + b'<p>please</p>'*200, '200 OK', 'Content-Type: text/html')
+async def html(x):
+    await x.answer(
+        b'<!DOCTYPE html><title>Sign in</title>' + b'<p>please</p>' * 200, '200 OK', 'Content-Type: text/html'
+    )
 
 
 @fault('not an image')
@@ -269,7 +289,8 @@ async def brotli(x): await x.answer(x.body, '200 OK', JPEG, 'Content-Encoding: b
 
 
 @fault('bad encoding')
-async def gzip_twice(x): await x.answer(gzip.compress(_bomb()), '200 OK', JPEG, 'Content-Encoding: gzip, gzip')
+async def gzip_twice(x):
+    await x.answer(gzip.compress(_bomb()), '200 OK', JPEG, 'Content-Encoding: gzip, gzip')
 
 
 # ---- not HTTP ----
@@ -356,10 +377,14 @@ async def to_nowhere(x): await x.answer(b'', '302 Found')
 
 
 # ---- answers of a provider, for `ask` ----
-async def api(x): await x.answer(x.server.api.get(urlsplit(x.path).path, b'{}'), '200 OK', 'Content-Type: application/json')
+async def api(x):
+    await x.answer(x.server.api.get(urlsplit(x.path).path, b'{}'), '200 OK', 'Content-Type: application/json')
 
 
-async def api_gzip(x): await x.answer(gzip.compress(x.server.api.get(urlsplit(x.path).path, b'{}')), '200 OK', 'Content-Encoding: gzip')
+async def api_gzip(x):
+    await x.answer(
+        gzip.compress(x.server.api.get(urlsplit(x.path).path, b'{}')), '200 OK', 'Content-Encoding: gzip'
+    )
 
 
 async def api_marked(x):
@@ -372,7 +397,8 @@ async def api_marked(x):
 async def moved(x): await _to(x, '/ok/' + urlsplit(x.path).path.rpartition('/')[2])
 
 
-async def abroad(x): await _to(x, f'http://{x.server.hosts[-1]}/ok/' + urlsplit(x.path).path.rpartition('/')[2])
+async def abroad(x):
+    await _to(x, f'http://{x.server.hosts[-1]}/ok/' + urlsplit(x.path).path.rpartition('/')[2])
 
 
 async def gzip_ok(x): await x.answer(gzip.compress(x.body), '200 OK', JPEG, 'Content-Encoding: gzip')
@@ -381,7 +407,8 @@ async def gzip_ok(x): await x.answer(gzip.compress(x.body), '200 OK', JPEG, 'Con
 async def chunked(x):
     await x.head('200 OK', JPEG, 'Transfer-Encoding: chunked')
     step = max(1000, len(x.body)//100)
-    for i in range(0, len(x.body), step): await x.send(b'%x\r\n' % len(x.body[i:i+step]) + x.body[i:i+step] + b'\r\n')
+    for i in range(0, len(x.body), step):
+        await x.send(b'%x\r\n' % len(x.body[i : i + step]) + x.body[i : i + step] + b'\r\n')
     await x.send(b'0\r\n\r\n')
 
 
@@ -391,8 +418,12 @@ async def until_close(x):
     x.keep = False
 
 
-GOOD = dict(ok=ok, moved=moved, abroad=abroad, gzip_ok=gzip_ok, chunked=chunked, until_close=until_close)  # a photo arrives
-_ANSWERS = GOOD | dict(api=api, api_gzip=api_gzip, api_marked=api_marked) | {k: f for k, (f, _) in FAULTS.items()}
+GOOD = dict(
+    ok=ok, moved=moved, abroad=abroad, gzip_ok=gzip_ok, chunked=chunked, until_close=until_close
+)  # a photo arrives
+_ANSWERS = (
+    GOOD | dict(api=api, api_gzip=api_gzip, api_marked=api_marked) | {k: f for k, (f, _) in FAULTS.items()}
+)
 _bombs = []
 
 
@@ -418,10 +449,25 @@ class BadServer:
         bind='127.0.0.1',
         public=None,  # the name under which the hosts are known; the address if not given
     ):
-        self.n, self.latency, self.per_host, self.photo, self.drip, self.stall, self.retry_after = hosts, latency, per_host, photo, drip, stall, retry_after
+        self.n, self.latency, self.per_host, self.photo, self.drip, self.stall, self.retry_after = (
+            hosts,
+            latency,
+            per_host,
+            photo,
+            drip,
+            stall,
+            retry_after,
+        )
         self.bind, self.public = bind, public or bind
         self.hosts, self.secret, self.api = [], '', {}
-        self.hits, self.seen, self.open, self.most_open, self.connections, self.secret_hits = Counter(), [], Counter(), Counter(), Counter(), 0
+        self.hits, self.seen, self.open, self.most_open, self.connections, self.secret_hits = (
+            Counter(),
+            [],
+            Counter(),
+            Counter(),
+            Counter(),
+            0,
+        )
         self._ready, self._loop, self._stop = threading.Event(), None, None
 
     def url(self, path, host=0): return f'http://{self.hosts[host]}{path}'
@@ -470,7 +516,10 @@ class BadServer:
     async def _exchange(self, reader, writer, host, slots):
         "Answer one question; False when the connection is done with."
         lines = (await reader.readuntil(b'\r\n\r\n')).decode('latin-1').split('\r\n')
-        path, headers = lines[0].split(' ')[1], {k.lower(): v.strip() for k, _, v in (o.partition(':') for o in lines[1:])}
+        path, headers = (
+            lines[0].split(' ')[1],
+            {k.lower(): v.strip() for k, _, v in (o.partition(':') for o in lines[1:])},
+        )
         self.hits[path] += 1
         self.seen.append((host, path, headers))
         self.open[host] += 1
@@ -490,7 +539,7 @@ class BadServer:
 
 
 class Names:
-    "A name server for `Fetcher(look_up=…)`: each look-up of a name takes the next of its answers, the last one stays."
+    "A name server for `Fetcher(look_up=…)`: each look-up of a name takes its next answer; the last stays."
     def __init__(self, table): self.table, self.asked = {k: list(v) for k, v in table.items()}, []
 
     async def __call__(self, host, port):
@@ -510,11 +559,14 @@ def started(*options):
         yield s
     finally:
         p.stdin.close()
+        p.stdout.close()
         p.wait(20)
 
 
 def main():
-    a = argparse.ArgumentParser(description='Serve photos and faults on loopback until stdin ends; prints hosts and the secret one as JSON.')
+    a = argparse.ArgumentParser(
+        description='Serve photos and faults on loopback until stdin ends; print the hosts as JSON.'
+    )
     a.add_argument('--hosts', type=int, default=1)
     a.add_argument('--latency', type=float, default=0, help='seconds')
     a.add_argument('--per-host', type=int, help='questions answered at the same time')

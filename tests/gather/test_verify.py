@@ -1,4 +1,4 @@
-"""What comes under the name of a photo: every kind of bad bytes, workers that die, copies in any order, names of any kind."""
+"""What comes under the name of a photo: every kind of bad bytes, workers that die."""
 import asyncio
 import gc
 import hashlib
@@ -8,11 +8,10 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-import unicodedata
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -24,7 +23,11 @@ from PIL import ExifTags, Image, ImageCms, ImageDraw
 import imgcls.gather.verify as check
 from imgcls.core import UserError
 from imgcls.data.decode import PhotoError, Reason, decode
+from imgcls.gather.looks import phash_of
 from imgcls.gather.verify import Checked, Checkers, check_photo
+
+pytestmark = [pytest.mark.filterwarnings(f'error::{w}')
+              for w in ('ResourceWarning', 'pytest.PytestUnraisableExceptionWarning')]
 
 posix = pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -34,7 +37,11 @@ def picture(n=0, size=(300, 200)):
     "A picture with detail of its own for each number."
     x = np.random.default_rng(n).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     grain = np.random.default_rng(n + 1000).normal(0, 6, (size[1], size[0], 3))
-    return Image.fromarray((np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BICUBIC)) + grain).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(
+        (np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BICUBIC)) + grain)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def encode(img, fmt='JPEG', **kw):
@@ -63,41 +70,76 @@ def fits(c, max_side=512, **_):
 def pixels(data): return np.asarray(decode(data))
 
 
-def chunk(kind, body): return len(body).to_bytes(4, 'big') + kind + body + zlib.crc32(kind + body).to_bytes(4, 'big')
+def chunk(kind, body):
+    return len(body).to_bytes(4, 'big') + kind + body + zlib.crc32(kind + body).to_bytes(4, 'big')
 
 
 PLAIN = encode(picture(), quality=90)
-HUGE_PNG = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', (30_000).to_bytes(4, 'big')*2 + b'\x08\x02\0\0\0') + chunk(b'IDAT', zlib.compress(b'\0'*1000))
-HUGE_JPEG = PLAIN.replace((200).to_bytes(2, 'big') + (300).to_bytes(2, 'big'), (30_000).to_bytes(2, 'big')*2, 1)
+HUGE_PNG = (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', (30_000).to_bytes(4, 'big') * 2 + b'\x08\x02\0\0\0')
+    + chunk(b'IDAT', zlib.compress(b'\0' * 1000))
+)
+HUGE_JPEG = PLAIN.replace(
+    (200).to_bytes(2, 'big') + (300).to_bytes(2, 'big'), (30_000).to_bytes(2, 'big') * 2, 1
+)
 HUGE_GIF = b'GIF89a' + (30_000).to_bytes(2, 'little')*2 + encode(picture(), 'GIF')[10:]
 FRAMES = [picture(i, (90, 80)) for i in range(3)]
 
 
 # ---- one photo
 
-@pytest.mark.parametrize('data, why', [
-    (b'', Reason.EMPTY), (b'\0'*1000, Reason.NOT_A_PHOTO), (b'Dear diary', Reason.NOT_A_PHOTO),
-    (PLAIN[:len(PLAIN)//2], Reason.TRUNCATED), (encode(picture(), 'PNG')[:9000], Reason.TRUNCATED), (PLAIN[:40], Reason.DAMAGED),
-    (HUGE_PNG, Reason.TOO_MANY_PIXELS), (HUGE_JPEG, Reason.TOO_MANY_PIXELS), (HUGE_GIF, Reason.TOO_MANY_PIXELS),
-    (encode(FRAMES[0], 'GIF', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
-    (encode(FRAMES[0], 'PNG', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
-    (encode(FRAMES[0], 'WEBP', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
-    (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', Reason.NOT_A_PHOTO),
-    (b'\xef\xbb\xbf <?xml version="1.0"?><!-- x --><svg onload="alert(1)"/>', Reason.NOT_A_PHOTO),
-    (encode(picture(), 'EPS'), Reason.NOT_A_PHOTO), (b'\xc5\xd0\xd3\xc6' + b'\0'*40, Reason.NOT_A_PHOTO),
-    (encode(picture(), 'PDF'), Reason.NOT_A_PHOTO), (encode(picture(), 'PPM'), Reason.NOT_A_PHOTO), (encode(picture(), 'ICO'), Reason.NOT_A_PHOTO),
-    (encode(picture(), 'JPEG2000'), Reason.NOT_A_PHOTO), (b'<!DOCTYPE html><html>not found</html>', Reason.NOT_A_PHOTO), (b'{"error": 1}', Reason.NOT_A_PHOTO),
-    (b'PK\3\4' + PLAIN, Reason.NOT_A_PHOTO), (encode(picture(size=(63, 200))), Reason.TOO_SMALL), (encode(picture(size=(7, 200))), Reason.TOO_SMALL),
-    (encode(picture(size=(64, 8000))), Reason.TOO_NARROW)], ids=lambda x: x.name if isinstance(x, Reason) else '')
+@pytest.mark.parametrize(
+    'data, why',
+    [
+        (b'', Reason.EMPTY),
+        (b'\0' * 1000, Reason.NOT_A_PHOTO),
+        (b'Dear diary', Reason.NOT_A_PHOTO),
+        (PLAIN[: len(PLAIN) // 2], Reason.TRUNCATED),
+        (encode(picture(), 'PNG')[:9000], Reason.TRUNCATED),
+        (PLAIN[:40], Reason.DAMAGED),
+        (HUGE_PNG, Reason.TOO_MANY_PIXELS),
+        (HUGE_JPEG, Reason.TOO_MANY_PIXELS),
+        (HUGE_GIF, Reason.TOO_MANY_PIXELS),
+        (encode(FRAMES[0], 'GIF', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
+        (encode(FRAMES[0], 'PNG', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
+        (encode(FRAMES[0], 'WEBP', save_all=True, append_images=FRAMES[1:]), Reason.ANIMATED),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', Reason.NOT_A_PHOTO),
+        (b'\xef\xbb\xbf <?xml version="1.0"?><!-- x --><svg onload="alert(1)"/>', Reason.NOT_A_PHOTO),
+        (encode(picture(), 'EPS'), Reason.NOT_A_PHOTO),
+        (b'\xc5\xd0\xd3\xc6' + b'\0' * 40, Reason.NOT_A_PHOTO),
+        (encode(picture(), 'PDF'), Reason.NOT_A_PHOTO),
+        (encode(picture(), 'PPM'), Reason.NOT_A_PHOTO),
+        (encode(picture(), 'ICO'), Reason.NOT_A_PHOTO),
+        (encode(picture(), 'JPEG2000'), Reason.NOT_A_PHOTO),
+        (b'<!DOCTYPE html><html>not found</html>', Reason.NOT_A_PHOTO),
+        (b'{"error": 1}', Reason.NOT_A_PHOTO),
+        (b'PK\3\4' + PLAIN, Reason.NOT_A_PHOTO),
+        (encode(picture(size=(63, 200))), Reason.TOO_SMALL),
+        (encode(picture(size=(7, 200))), Reason.TOO_SMALL),
+        (encode(picture(size=(64, 8000))), Reason.TOO_NARROW),
+    ],
+    ids=lambda x: x.name if isinstance(x, Reason) else '',
+)
 def test_bad_bytes_are_refused_with_the_reason(data, why):
     start = time.perf_counter()
     assert reason(data) == why
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize('data, kind', [(b'<svg/>', 'SVG'), (b'%!PS-Adobe-3.0 EPSF', 'PostScript'), (b'%PDF-1.7', 'PDF'), (b' \n<HTML>', 'web page'), (b'PK\3\4', 'zip')])
+@pytest.mark.parametrize(
+    'data, kind',
+    [
+        (b'<svg/>', 'SVG'),
+        (b'%!PS-Adobe-3.0 EPSF', 'PostScript'),
+        (b'%PDF-1.7', 'PDF'),
+        (b' \n<HTML>', 'web page'),
+        (b'PK\3\4', 'zip'),
+    ],
+)
 def test_the_refusal_names_what_it_is(data, kind):
-    with pytest.raises(PhotoError, match=f'not a photo but .*{kind}'): check_photo(data)
+    with pytest.raises(PhotoError, match=f'not a photo but .*{kind}'):
+        check_photo(data)
 
 
 @pytest.mark.parametrize('fmt', ['JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'AVIF'])
@@ -106,7 +148,9 @@ def test_formats_that_are_read(fmt, side):
     data = encode(picture(), fmt)
     c = check_photo(data, max_side=side)
     fits(c, side)
-    assert (c.original_width, c.original_height) == (300, 200) and c.original_sha256 == hashlib.sha256(data).hexdigest()
+    assert (c.original_width, c.original_height) == (300, 200) and c.original_sha256 == hashlib.sha256(
+        data
+    ).hexdigest()
     assert c.suffix == ('.png' if side is None and fmt != 'JPEG' else '.jpg')
     if side is None: assert (pixels(c.data) == pixels(data)).all()
     assert bin(int(c.phash, 16) ^ int(check_photo(PLAIN).phash, 16)).count('1') <= (8 if fmt == 'GIF' else 2)
@@ -134,19 +178,35 @@ def test_turned_upright_with_all_metadata_gone(turn, size):
     for side in 512, None:
         c = check_photo(data, max_side=side)
         fits(c, side)
-        assert not any(s in c.data for s in (b'script', b'SECRET', b'Photoshop')) and not Image.open(io.BytesIO(c.data)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
-        assert set(Image.open(io.BytesIO(c.data)).getexif()) <= ({ExifTags.Base.Orientation} if side is None else set())
+        assert not any(s in c.data for s in (b'script', b'SECRET', b'Photoshop')) and not Image.open(
+            io.BytesIO(c.data)
+        ).getexif().get_ifd(ExifTags.IFD.GPSInfo)
+        assert set(Image.open(io.BytesIO(c.data)).getexif()) <= (
+            {ExifTags.Base.Orientation} if side is None else set()
+        )
         assert (c.original_width > c.original_height) == (turn < 5) == (c.width > c.height)
         got = np.asarray(decode(c.data).resize(want.shape[1::-1], Image.Resampling.BOX), float)
         assert np.abs(got - want).mean() < 4
 
 
-@pytest.mark.parametrize('kw', [{}, dict(progressive=True), dict(quality=97, subsampling=0), dict(restart_marker_blocks=3), dict(keep_rgb=True), dict(optimize=True),
-                                dict(comment=b'c'*6000), dict(icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())],
-                         ids=lambda kw: ','.join(kw))
+@pytest.mark.parametrize(
+    'kw',
+    [
+        {},
+        dict(progressive=True),
+        dict(quality=97, subsampling=0),
+        dict(restart_marker_blocks=3),
+        dict(keep_rgb=True),
+        dict(optimize=True),
+        dict(comment=b'c' * 6000),
+        dict(icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()),
+    ],
+    ids=lambda kw: ','.join(kw),
+)
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 def test_original_jpeg_keeps_every_bit_of_the_picture(mode, kw):
-    if mode != 'RGB' and 'keep_rgb' in kw: pytest.skip('for RGB only')
+    if mode != 'RGB' and 'keep_rgb' in kw:
+        pytest.skip('for RGB only')
     data = encode(picture().convert(mode), **kw)
     c = check_photo(data + b'PK\3\4<?php system(1) ?>', max_side=None)
     assert (pixels(c.data) == pixels(data)).all() and b'php' not in c.data and c.suffix == '.jpg'
@@ -154,7 +214,12 @@ def test_original_jpeg_keeps_every_bit_of_the_picture(mode, kw):
 
 
 def test_checking_twice_is_the_same_as_once():
-    for data in PLAIN, encode(picture(size=(900, 700))), encode(picture(), 'PNG'), encode(picture().convert('CMYK')):
+    for data in (
+        PLAIN,
+        encode(picture(size=(900, 700))),
+        encode(picture(), 'PNG'),
+        encode(picture().convert('CMYK')),
+    ):
         once = check_photo(data)
         twice = check_photo(once.data)
         assert (twice.data, twice.phash) == (once.data, once.phash)
@@ -162,10 +227,15 @@ def test_checking_twice_is_the_same_as_once():
 
 def test_polyglots_leave_only_the_picture():
     evil = b'<script>fetch("http://evil")</script>'
-    for data in (PLAIN + evil, PLAIN[:2] + b'\xff\xfe' + (len(evil)+2).to_bytes(2, 'big') + evil + PLAIN[2:], encode(picture(), 'PNG') + evil,
-                 encode(picture(), 'GIF', comment=evil)):
+    for data in (
+        PLAIN + evil,
+        PLAIN[:2] + b'\xff\xfe' + (len(evil) + 2).to_bytes(2, 'big') + evil + PLAIN[2:],
+        encode(picture(), 'PNG') + evil,
+        encode(picture(), 'GIF', comment=evil),
+    ):
         assert evil in data
-        for side in 512, 128, None: assert evil not in check_photo(data, max_side=side).data
+        for side in 512, 128, None:
+            assert evil not in check_photo(data, max_side=side).data
 
 
 def test_unusual_jpegs_are_saved_anew():
@@ -182,14 +252,32 @@ def wide_gamut():
     def xyz(*v): return b'XYZ \0\0\0\0' + b''.join(map(s15, v))
     gamma = b'curv\0\0\0\0\0\0\0\1' + int(1.8*256).to_bytes(2, 'big') + b'\0\0'
     desc = b'desc\0\0\0\0\0\0\0\5wide\0' + b'\0'*79
-    parts = dict(rXYZ=xyz(.79767, .28804, 0), gXYZ=xyz(.13519, .71188, 0), bXYZ=xyz(.03134, .00009, .82491), wtpt=xyz(.9642, 1, .8249),
-                 rTRC=gamma, gTRC=gamma, bTRC=gamma, desc=desc, cprt=b'text\0\0\0\0x\0\0\0')
+    parts = dict(
+        rXYZ=xyz(0.79767, 0.28804, 0),
+        gXYZ=xyz(0.13519, 0.71188, 0),
+        bXYZ=xyz(0.03134, 0.00009, 0.82491),
+        wtpt=xyz(0.9642, 1, 0.8249),
+        rTRC=gamma,
+        gTRC=gamma,
+        bTRC=gamma,
+        desc=desc,
+        cprt=b'text\0\0\0\0x\0\0\0',
+    )
     table, body, at = b'', b'', 128 + 4 + 12*len(parts)
     for k, v in parts.items():
         v += b'\0'*(-len(v) % 4)
         table += k.encode() + (at + len(body)).to_bytes(4, 'big') + len(v).to_bytes(4, 'big')
         body += v
-    head = b'lcms\2\x10\0\0mntrRGB XYZ ' + b'\0'*12 + b'acsp' + b'\0'*28 + s15(.9642) + s15(1) + s15(.8249) + b'\0'*48
+    head = (
+        b'lcms\2\x10\0\0mntrRGB XYZ '
+        + b'\0' * 12
+        + b'acsp'
+        + b'\0' * 28
+        + s15(0.9642)
+        + s15(1)
+        + s15(0.8249)
+        + b'\0' * 48
+    )
     whole = head + len(parts).to_bytes(4, 'big') + table + body
     return (len(whole) + 4).to_bytes(4, 'big') + whole
 
@@ -198,16 +286,30 @@ def test_colour_profiles():
     icc = wide_gamut()
     got = check_photo(encode(picture(), quality=95, icc_profile=icc))
     assert 'colours brought to sRGB' in got.notes and b'ICC_PROFILE' not in got.data
-    want = ImageCms.profileToProfile(Image.open(io.BytesIO(encode(picture(), quality=95))), ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile('sRGB'))
+    want = ImageCms.profileToProfile(
+        Image.open(io.BytesIO(encode(picture(), quality=95))),
+        ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+        ImageCms.createProfile('sRGB'),
+    )
     assert np.abs(pixels(got.data).astype(float) - np.asarray(want)).mean() < 4
     assert np.abs(pixels(got.data).astype(float) - np.asarray(picture())).mean() > 8
-    assert (pixels(check_photo(encode(picture(), 'PNG', icc_profile=icc), max_side=None).data) == np.asarray(ImageCms.profileToProfile(
-        picture(), ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile('sRGB')))).all()
+    assert (
+        pixels(check_photo(encode(picture(), 'PNG', icc_profile=icc), max_side=None).data)
+        == np.asarray(
+            ImageCms.profileToProfile(
+                picture(), ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile('sRGB')
+            )
+        )
+    ).all()
     kept = Image.open(io.BytesIO(check_photo(encode(picture(), icc_profile=icc), max_side=None).data))
     assert kept.info['icc_profile'] == icc, 'an original keeps the table that its colours need'
 
 
-@pytest.mark.parametrize('icc', [b'x', b'\0'*200, wide_gamut()[:200], wide_gamut()[:-60], bytes(128) + b'\xff'*400], ids=range(5))
+@pytest.mark.parametrize(
+    'icc',
+    [b'x', b'\0' * 200, wide_gamut()[:200], wide_gamut()[:-60], bytes(128) + b'\xff' * 400],
+    ids=range(5),
+)
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 def test_broken_profiles_do_not_harm(mode, icc):
     data = encode(picture().convert(mode), icc_profile=icc)
@@ -219,7 +321,10 @@ def test_broken_profiles_do_not_harm(mode, icc):
 
 def test_cmyk_looks_like_the_photo():
     c = check_photo(encode(picture().convert('CMYK'), quality=95))
-    assert 'converted from CMYK' in c.notes and np.abs(pixels(c.data).astype(float) - np.asarray(picture())).mean() < 6
+    assert (
+        'converted from CMYK' in c.notes
+        and np.abs(pixels(c.data).astype(float) - np.asarray(picture())).mean() < 6
+    )
 
 
 def test_filters():
@@ -233,13 +338,18 @@ def test_filters():
 
 
 def test_phash_is_imagehash():
-    for n in range(20): assert check._phash(picture(n)) == str(imagehash.phash(picture(n)))
-    assert check._phash(Image.new('RGB', (70, 70), (1, 2, 3))) == check._phash(Image.new('L', (90, 70), 200)), 'blank is blank'
+    for n in range(20): assert phash_of(picture(n)) == str(imagehash.phash(picture(n)))
+    assert phash_of(Image.new('RGB', (70, 70), (1, 2, 3))) == phash_of(
+        Image.new('L', (90, 70), 200)
+    ), 'blank is blank'
 
 
 def test_phash_survives_saving_and_shrinking():
     for n in range(5):
-        a, b = (int(check_photo(encode(picture(n, (1200, 800)).resize(s), quality=q)).phash, 16) for s, q in (((1200, 800), 95), ((400, 267), 50)))
+        a, b = (
+            int(check_photo(encode(picture(n, (1200, 800)).resize(s), quality=q)).phash, 16)
+            for s, q in (((1200, 800), 95), ((400, 267), 50))
+        )
         assert bin(a ^ b).count('1') <= 4
 
 
@@ -272,17 +382,40 @@ def _good():
     exif[ExifTags.Base.Orientation] = 6
     exif[ExifTags.Base.ImageDescription] = 'x'*50
     p = picture(size=(120, 90))
-    return [encode(p), encode(p, exif=exif, progressive=True), encode(p, icc_profile=wide_gamut()), encode(p.convert('CMYK')), encode(p, 'PNG', exif=exif),
-            encode(p.convert('P'), 'PNG', transparency=3), encode(p, 'GIF'), encode(p, 'WEBP', exif=exif), encode(p, 'BMP'), encode(p, 'TIFF', exif=exif), encode(p, 'AVIF')]
+    return [
+        encode(p),
+        encode(p, exif=exif, progressive=True),
+        encode(p, icc_profile=wide_gamut()),
+        encode(p.convert('CMYK')),
+        encode(p, 'PNG', exif=exif),
+        encode(p.convert('P'), 'PNG', transparency=3),
+        encode(p, 'GIF'),
+        encode(p, 'WEBP', exif=exif),
+        encode(p, 'BMP'),
+        encode(p, 'TIFF', exif=exif),
+        encode(p, 'AVIF'),
+    ]
 
 
 GOOD = _good()
 
 
-@pytest.mark.parametrize('kw', [dict(min_side=0), dict(min_side='64'), dict(max_side=63), dict(max_side=0), dict(max_side=1.5), dict(drop='grey'), dict(drop=['gray'])])
+@pytest.mark.parametrize(
+    'kw',
+    [
+        dict(min_side=0),
+        dict(min_side='64'),
+        dict(max_side=63),
+        dict(max_side=0),
+        dict(max_side=1.5),
+        dict(drop='grey'),
+        dict(drop=['gray']),
+    ],
+)
 def test_options_that_cannot_be(kw):
     for f in (lambda: check_photo(PLAIN, **kw)), (lambda: Checkers(**kw)):
-        with pytest.raises(UserError) as e: f()
+        with pytest.raises(UserError) as e:
+            f()
         assert not isinstance(e.value, PhotoError) and 'got' in str(e.value)
 
 
@@ -291,23 +424,29 @@ def test_options_that_cannot_be(kw):
 def pid(checkers): return [w.process.pid for w in checkers._workers if w.process]
 
 
+def started(checkers): return sum(w.starts for w in checkers._workers)
+
+
 def gone(p):
     try: os.kill(p, 0)
     except ProcessLookupError: return True
     return False
 
 
-async def all_of(checkers, photos): return await asyncio.gather(*map(checkers, photos), return_exceptions=True)
+async def all_of(checkers, photos):
+    return await asyncio.gather(*map(checkers, photos), return_exceptions=True)
 
 
 def checked(photos, workers=1, **kw):
     "What comes of each photo, and how many processes it took."
     async def main():
-        async with Checkers(workers, **kw) as checkers: return await all_of(checkers, photos), checkers.started
+        async with Checkers(workers, **kw) as checkers:
+            return await all_of(checkers, photos), started(checkers)
     return asyncio.run(main())
 
 
-def outcomes(found): return [f.reason if isinstance(f, PhotoError) else None if isinstance(f, Checked) else f for f in found]
+def outcomes(found):
+    return [f.reason if isinstance(f, PhotoError) else None if isinstance(f, Checked) else f for f in found]
 
 
 def test_workers_answer_as_the_function_does():
@@ -316,7 +455,7 @@ def test_workers_answer_as_the_function_does():
     async def main():
         async with Checkers(2, max_side=256) as checkers:
             found, pids = await all_of(checkers, photos), pid(checkers)
-            assert checkers.started == 2
+            assert started(checkers) == 2
         with pytest.raises(RuntimeError, match='closed'): await checkers(PLAIN)
         return found, pids
     found, pids = asyncio.run(main())
@@ -341,7 +480,8 @@ def sick(data, **kw):
 c.check_photo = sick
 real = c._checked
 c._checked = lambda data, *a: bytearray(10**10) if data == b'eat' else real(data, *a)
-LIES = {b'half': b'{"reas', b'list': b'[]\\n', b'nothing': b'{}\\n', b'huge': b'{"size": 1e99}\\n', b'below': b'{"size": -1}\\n',
+LIES = {b'half': b'{"reas', b'list': b'[]\\n', b'nothing': b'{}\\n', b'huge': b'{"size": 1e99}\\n',
+        b'below': b'{"size": -1}\\n',
         b'long': b'x'*10**6, b'deep': b'['*10**5 + b'\\n', b'reason': b'{"size": 0, "reason": 5}\\n'}
 '''
 
@@ -357,14 +497,18 @@ def test_a_dead_worker_costs_its_photo_and_no_other(sick):
     photos = [PLAIN, b'crash', PLAIN, b'exit', b'bug', b'eat', PLAIN, b'print', PLAIN]*2
     found, started = checked(photos, 2)
     crashed = Reason.CRASHED
-    assert outcomes(found) == [None, crashed, None, crashed, crashed, Reason.OUT_OF_MEMORY, None, None, None]*2
+    assert (
+        outcomes(found) == [None, crashed, None, crashed, crashed, Reason.OUT_OF_MEMORY, None, None, None] * 2
+    )
     assert started > 2
     for what, text in (b'crash', r'signal 11'), (b'exit', r'exit 3'), (b'bug', 'KeyError'):
         assert text in str(checked([what])[0][0])
 
 
 @posix
-@pytest.mark.parametrize('lie', [b'half', b'list', b'nothing', b'huge', b'below', b'long', b'deep', b'reason'])
+@pytest.mark.parametrize(
+    'lie', [b'half', b'list', b'nothing', b'huge', b'below', b'long', b'deep', b'reason']
+)
 def test_a_worker_that_answers_nonsense_harms_nobody(sick, lie):
     "As one that an attacker has taken over might."
     found, _ = checked([PLAIN, lie, PLAIN])
@@ -406,7 +550,7 @@ def test_a_worker_writes_the_file(tmp_path):
             (tmp_path/'file').touch()
             with pytest.raises(UserError, match="can't write"): await checkers(PLAIN, tmp_path/'file'/'x.jpg')
             with pytest.raises(PhotoError): await checkers(b'', tmp_path/'none.jpg')
-            assert not (tmp_path/'none.jpg').exists() and checkers.started == 1
+            assert not (tmp_path/'none.jpg').exists() and started(checkers) == 1
     asyncio.run(main())
 
 
@@ -419,7 +563,7 @@ def test_a_worker_killed_while_idle_costs_nothing():
                 os.kill(pid(checkers)[0], signal.SIGKILL)
                 if i % 2: await asyncio.sleep(.2)  # else nobody has noticed yet
                 assert await checkers(PLAIN) == first
-            assert checkers.started == 5 and len(pid(checkers)) == 1
+            assert started(checkers) == 5 and len(pid(checkers)) == 1
     asyncio.run(main())
 
 
@@ -427,13 +571,18 @@ def test_a_worker_killed_while_idle_costs_nothing():
 def test_who_gives_up_waiting_leaves_no_answer_for_the_next():
     async def main():
         async with Checkers(1) as checkers:
-            await checkers(PLAIN)
-            for seconds in 0, .001, .003, .01:
+            for seconds in 0, .001, .003, .01, .1:
                 task = asyncio.create_task(checkers(encode(picture(1, (1200, 900)))))
                 await asyncio.sleep(seconds)
                 task.cancel()
                 assert await checkers(PLAIN) == check_photo(PLAIN)
+        for seconds in 0, .001, .003, .01, .1:  # closed while it starts
+            async with Checkers(2) as checkers:
+                tasks = [asyncio.create_task(checkers(PLAIN)) for _ in range(3)]
+                await asyncio.sleep(seconds)
+                for t in tasks: t.cancel()
     asyncio.run(main())
+    gc.collect()  # a process that is left running would be an error
 
 
 @posix
@@ -478,7 +627,7 @@ asyncio.run(main())'''
 
 def ended(p):
     "Gone, or dead and not yet taken note of by whoever inherited it."
-    try: stat = open(f'/proc/{p}/stat').read() if os.path.isdir('/proc/self') else None
+    try: stat = Path(f'/proc/{p}/stat').read_text() if os.path.isdir('/proc/self') else None
     except (FileNotFoundError, ProcessLookupError): return True
     return gone(p) if stat is None else stat.rsplit(')', 1)[1].split()[0] == 'Z'
 
@@ -490,8 +639,9 @@ def test_closing_while_photos_are_checked(sick):
         task = asyncio.create_task(checkers(b'hang'))
         while not pid(checkers): await asyncio.sleep(.05)
         await asyncio.sleep(.5)
-        await checkers.close()
-        with pytest.raises(RuntimeError, match='closed'): await asyncio.wait_for(task, 10)  # it is not the photo's fault
+        await checkers.__aexit__()
+        with pytest.raises(RuntimeError, match='closed'):
+            await asyncio.wait_for(task, 10)  # it is not the photo's fault
     asyncio.run(main())
 
 

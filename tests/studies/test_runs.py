@@ -1,7 +1,5 @@
 """Runs: what defines them, who may make them, and what they keep of the photos they belong to."""
 import json
-import os
-import signal
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -15,7 +13,8 @@ from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import Photos, read_photos
 from imgcls.studies import runs as room
-from imgcls.studies.runs import Claim, Claimed, RunSpec, Shared, make_run, plan, read_run
+from imgcls.studies.claims import Claim, Claimed
+from imgcls.studies.runs import RunSpec, Shared, make_run, plan, read_run
 from imgcls.studies.study import Study, study
 from imgcls.training.head import Fit
 from imgcls.training.models import find_weights, load_body
@@ -247,27 +246,6 @@ def test_a_model_whose_arrays_are_odd_is_written(photos, folder, monkeypatch):
 
 # Claims
 
-@pytest.fixture
-def run(tmp_path): return tmp_path/'runs'/'a-run'
-
-
-def other_process(run, lives=False):
-    "Another process claims a run, and ends without giving it back, at once or when it is killed."
-    if not hasattr(os, 'fork'): pytest.skip('processes are not copied here')
-    claimed, tell = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            Claim(run).__enter__()
-            os.write(tell, b'1')
-            if lives: time.sleep(60)
-        finally: os._exit(1)
-    os.close(tell)
-    assert os.read(claimed, 1) == b'1'
-    os.close(claimed)
-    return pid
-
-
 def test_a_claimed_run_is_not_made(photos, folder):
     spec, = frozen(photos)
     with Claim(folder/'runs'/spec.id), pytest.raises(Claimed, match='another process is making run'):
@@ -287,80 +265,6 @@ def test_a_run_made_between_the_look_and_the_claim_is_not_made_again(photos, fol
     monkeypatch.setattr(room, 'read_run', read)
     monkeypatch.setattr(Frozen, 'fit', lambda *a: pytest.fail('made twice'))
     assert make_run(folder, spec).name == spec.id and len(looks) == 2
-
-
-def test_a_killed_process_loses_its_claim_at_once(run):
-    os.waitpid(other_process(run), 0)
-    assert [*run.parent.iterdir()], 'the claim is left behind'
-    with Claim(run): pass
-    assert not [*run.parent.iterdir()]
-
-
-def test_a_process_that_ended_but_is_still_listed_loses_its_claim(run):
-    "Its parent has not asked how it ended: a zombie."
-    pid = other_process(run)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    with Claim(run): pass
-    os.waitpid(pid, 0)
-
-
-def test_a_process_number_that_is_used_again_is_another_process(run):
-    with Claim(run) as claim: owner = claim.mine.split('.')
-    claim.folder.mkdir()
-    (claim.folder/'.'.join([owner[0], owner[1], '1', '00'])).touch()  # our number, started at another time
-    with Claim(run): pass
-    assert not [*run.parent.iterdir()]
-
-
-def test_a_living_process_keeps_its_claim(run, monkeypatch):
-    monkeypatch.setattr(room, 'STALE', .3)
-    monkeypatch.setattr(room, 'BEAT', .05)
-    pid = other_process(run, lives=True)
-    # as if of another machine, where nobody can look for the process
-    monkeypatch.setattr(room, '_place', lambda: 'elsewhere')
-    beats, until = {}, time.monotonic()+1.5
-    while time.monotonic() < until:
-        with pytest.raises(Claimed), Claim(run, beats): pass
-        time.sleep(.05)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    since = time.monotonic()
-    while time.monotonic()-since < 10:
-        try:
-            with Claim(run, beats): break
-        except Claimed: time.sleep(.05)
-    assert .2 < time.monotonic()-since < 5
-
-
-def test_a_claim_that_was_taken_over_is_not_given_back(run, monkeypatch):
-    "A process that slept for long finds that it has lost its claim, and leaves the new one alone."
-    monkeypatch.setattr(room, 'BEAT', .02)
-    with Claim(run) as slept:
-        os.rename(slept.folder/slept.mine, slept.folder/'elsewhere.1.1.00')
-        slept.thread.join(5)
-        assert not slept.thread.is_alive()
-    assert [p.name for p in slept.folder.iterdir()] == ['elsewhere.1.1.00']
-
-
-@pytest.mark.parametrize('left', ['killed', 'empty', 'free'])
-def test_one_of_many_gets_the_claim(run, left):
-    "Whatever was there before, and however many try at once."
-    for _ in range(20):
-        folder = Claim(run).folder
-        if left != 'free': folder.mkdir(parents=True)
-        if left == 'killed': (folder/f'{room._place()}.{2**22+1}.1.00').touch()
-        claims, start, got = [Claim(run) for _ in range(8)], threading.Barrier(8), []
-
-        def ask(claim):
-            start.wait()
-            if claim._take(): got.append(claim)
-        threads = [threading.Thread(target=ask, args=(c,)) for c in claims]
-        for t in threads: t.start()
-        for t in threads: t.join()
-        assert len(got) == 1 and [p.name for p in folder.iterdir()] == [got[0].mine]
-        assert [p for p in run.parent.iterdir()] == [folder]
-        (folder/got[0].mine).unlink()
-        folder.rmdir()
 
 
 @pytest.fixture

@@ -116,26 +116,42 @@ def test_a_loss_that_becomes_nan(photos, nothing):
     assert '\n' not in str(e.value)
 
 
-@dataclass(frozen=True)
-class Later(Fastai):
-    "NaN in the second epoch."
-    name = 'later_nan'
+class _Nan(Callback):
+    "Makes the loss NaN in one step of the training; counts the steps."
+    def __init__(self, step): self.step, self.made = step, 0
 
-    def train(self, learn, cbs):
-        class Nan(Callback):
-            def after_pred(self):
-                if self.training and len(cbs[1].rows) == 1: self.learn.pred = self.pred*float('nan')
-        super().train(learn, [*cbs, Nan()])
+    def after_pred(self):
+        if not self.training: return
+        self.made += 1
+        if self.made == self.step: self.learn.pred = self.pred*float('nan')
+
+
+@dataclass(frozen=True)
+class Broken(Fastai):
+    name = 'broken'  # the recipe that `_Nan` breaks
+    nan: object = None
+
+    def train(self, learn, cbs): super().train(learn, [*cbs, self.nan])
 
 
 def test_the_last_good_epoch_is_kept(photos, nothing):
-    fit = fit_learner(job_of(photos, nothing), Later(epochs=2, bs=8))
-    assert len(fit.epochs) == len(fit.probs) == 1 and len(fit.notes) == 1
-    assert 'step 3 of epoch 2; epoch 1, the last good one, is kept' in fit.notes[0]
+    fit = fit_learner(job_of(photos, nothing), Broken(epochs=2, bs=8, lr=.02, nan=_Nan(step=4)))
+    assert len(fit.epochs) == len(fit.probs) == len(fit.notes) == 1 and len(fit.rates) == 4
+    assert 'step 4 of epoch 2; epoch 1, the last good one, is kept' in fit.notes[0]
     with fit.learner.no_bar(): probs, _ = fit.learner.get_preds(dl=fit.learner.dls.valid)
     np.testing.assert_allclose(probs, fit.probs[-1], atol=2e-3)
-    one = fit_learner(job_of(photos, nothing), Fastai(epochs=2, bs=8))
+    one = fit_learner(job_of(photos, nothing), Fastai(epochs=2, bs=8, lr=.02))
     np.testing.assert_array_equal(one.probs[0], fit.probs[0])
+    moved = np.abs(one.probs[1].astype(float)-one.probs[0]).max()
+    assert moved > .02, 'nothing is learned in the second epoch'
+
+
+def test_after_a_nan_nothing_is_trained_any_more(photos, nothing):
+    "`fine_tune` calls fit twice."
+    nan = _Nan(step=1)
+    with pytest.raises(LossIsNaN, match='step 1 of epoch 1; nothing of this run is kept'):
+        fit_learner(job_of(photos, nothing), Broken(epochs=2, bs=8, nan=nan))
+    assert nan.made == 1
 
 
 # ---- what the photos go through

@@ -8,13 +8,16 @@ import pytest
 
 from imgcls.core import UserError
 from imgcls.data.decode import Reason
-from imgcls.gather.copies import Seen
+from imgcls.gather.looks import Seen
 
 
 def crowd(rng, n, centres, flips):
     "Hashes around a few centres, some exactly the same."
     c = [rng.getrandbits(64) for _ in range(centres)]
-    return [rng.choice(c) ^ sum(1 << k for k in {rng.randrange(64) for _ in range(rng.randint(0, flips))}) for _ in range(n)]
+    return [
+        rng.choice(c) ^ sum(1 << k for k in {rng.randrange(64) for _ in range(rng.randint(0, flips))})
+        for _ in range(n)
+    ]
 
 
 def outcome(photos, distance=4):
@@ -32,15 +35,26 @@ def outcome(photos, distance=4):
 def test_the_order_does_not_matter():
     for seed in range(40):
         rng = random.Random(seed)
-        photos = [(f'{i}', f'{h % 97:064x}', f'{h:016x}', rng.choice([100, 200, 300]), rng.choice('ab' if seed % 2 else 'a'), rng.random() < .1)
-                  for i, h in enumerate(crowd(rng, 60, 12, 3))]
+        photos = [
+            (
+                f'{i}',
+                f'{h % 97:064x}',
+                f'{h:016x}',
+                rng.choice([100, 200, 300]),
+                rng.choice('ab' if seed % 2 else 'a'),
+                rng.random() < 0.1,
+            )
+            for i, h in enumerate(crowd(rng, 60, 12, 3))
+        ]
         want = outcome(photos)
         for _ in range(4):
             rng.shuffle(photos)
             assert outcome(photos) == want
         for id, v in want.items():
             if v.reason in (Reason.SAME, Reason.NEAR): assert want[v.of].keep and v.of != id
-        assert all(v.keep for id, v in want.items() if [p for p in photos if p[0] == id][0][5]), 'what was there stays'
+        assert all(v.keep for id, v in want.items() if [p for p in photos if p[0] == id][0][5]), (
+            'what was there stays'
+        )
         assert len({v.reason for v in want.values()}) > 1
 
 
@@ -50,8 +64,16 @@ def test_the_largest_stays():
     assert seen.add('l', '2'*64, 'f'*15 + 'e', 400, 'fox').lost == ('s',)
     v = seen.add('m', '3'*64, 'f'*15 + 'c', 200, 'fox')
     assert (v.keep, v.reason, v.of, v.lost) == (False, Reason.NEAR, 'l', ())
-    assert seen.add('again', '2'*64, 'f'*15 + 'e', 400, 'fox').reason in (Reason.SAME, None) and sum(seen.verdict(i).keep for i in ('s', 'l', 'm', 'again')) == 1
-    assert seen.add('other', '4'*64, '0'*16, 1, 'fox').keep and len(seen) == 5 and 'other' in seen and 'no' not in seen
+    assert (
+        seen.add('again', '2' * 64, 'f' * 15 + 'e', 400, 'fox').reason in (Reason.SAME, None)
+        and sum(seen.verdict(i).keep for i in ('s', 'l', 'm', 'again')) == 1
+    )
+    assert (
+        seen.add('other', '4' * 64, '0' * 16, 1, 'fox').keep
+        and len(seen) == 5
+        and 'other' in seen
+        and 'no' not in seen
+    )
 
 
 def test_two_classes_go_to_neither():
