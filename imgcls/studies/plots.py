@@ -16,6 +16,9 @@ from .study import Study
 from .tables import accuracy_table, curve, final_table, groups, size_order, size_text
 
 # %% ../../nbs/api/35_studies.plots.ipynb #c8f86caa
+_GREY, _TEXT = (palette()['colours'][k] for k in ('strong-border', 'soft-ink'))
+
+
 def _figure(rows=1, cols=1, height=3.5):
     "A figure 640 px wide at 100 dpi, and its panels: light frame, horizontal grid lines"
     from matplotlib.figure import Figure
@@ -24,9 +27,9 @@ def _figure(rows=1, cols=1, height=3.5):
     axs = fig.subplots(rows, cols, squeeze=False, sharey=True)
     for ax in axs.flat:
         ax.spines[['top', 'right']].set_visible(False)
-        ax.spines[['left', 'bottom']].set_color('#999')
-        ax.grid(axis='y', color='#999', alpha=.3, lw=.7)
-        ax.tick_params(labelsize=9, color='#999')
+        ax.spines[['left', 'bottom']].set_color(_GREY)
+        ax.grid(axis='y', color=_GREY, alpha=.3, lw=.7)
+        ax.tick_params(labelsize=9, color=_GREY)
         ax.set_axisbelow(True)
     return fig, axs
 
@@ -44,7 +47,7 @@ def _empty(text='no run has finished yet'):
     "A figure that says why it is empty"
     fig, axs = _figure(height=1)
     axs[0, 0].set_axis_off()
-    axs[0, 0].text(.5, .5, text, ha='center', va='center', color='#666')
+    axs[0, 0].text(.5, .5, text, ha='center', va='center', color=_TEXT)
     return fig
 
 # %% ../../nbs/api/35_studies.plots.ipynb #c390450c
@@ -193,7 +196,7 @@ def _loss_legend(fig, titles):
     from matplotlib.lines import Line2D
     many = len(titles) > 1
     lines = [Line2D([], [], color=_hue(i), lw=2, label=t) for i, t in enumerate(titles)] if many else []
-    style = dict(color='#555' if many else _hue(0), marker='o', ms=3)
+    style = dict(color=_TEXT if many else _hue(0), marker='o', ms=3)
     lines.append(Line2D([], [], ls='--', mfc='white', label='training photos', **style))
     lines.append(Line2D([], [], label='test photos', **style))
     fig.legend(handles=lines, loc='outside lower left', ncols=min(4, len(lines)), frameon=False, fontsize=9)

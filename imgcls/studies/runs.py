@@ -58,7 +58,7 @@ class RunSpec:
     def to_dict(self) -> dict: return asdict(self)
 
     @classmethod
-    def from_dict(cls, d: dict) -> 'RunSpec': return cls(**{f.name: d[f.name] for f in fields(cls)})
+    def from_dict(cls, d: dict): return cls(**{f.name: d[f.name] for f in fields(cls)})
 
 # %% ../../nbs/api/31_studies.runs.ipynb #ae83adab
 @patch(as_prop=True)

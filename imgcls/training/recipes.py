@@ -14,50 +14,40 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
+from typing import Union, get_args, get_origin, get_type_hints
 
 from ..core import UserError, _watched, plural
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
-
-    from imgcls.data.table import Photos
-    from imgcls.training.features import Features
-    from imgcls.training.head import Fit
-    from imgcls.training.models import Body
 
 # %% ../../nbs/api/29_training.recipes.ipynb #1670f607
 @dataclass(frozen=True, eq=False, repr=False)
 class Job:
     "What a recipe gets: which photos, which body, and all that is not the recipe's own choice."
-    photos: 'Photos'  # all photos, with their classes and the test set
-    rows: 'pd.DataFrame'  # the training photos among them, from `photos.train`
-    features: 'Features'  # body, resolution, method, device; `features.of(rows)` are the features of photos
+    photos: object  # `Photos`: all photos, with their classes and the test set
+    rows: object  # DataFrame: the training photos among them, from `photos.train`
+    features: object  # `Features`: body, resolution, method, device; `features.of(rows)` looks at photos
     seed: int = 0  # of all that is drawn
-    weights: 'np.ndarray | None' = None  # how much a photo of each class counts; None: all the same
+    weights: object = None  # array: how much a photo of each class counts; None: all the same
     resume: Path | None = None  # a file for finished epochs, so that an interrupted training can continue
     say: Callable = lambda text: None  # gets one-line messages
     label: str = 'training'  # of the progress bar
     on_epoch: Callable | None = None  # gets the figures of each epoch as it ends, a dict
 
     @cached_property
-    def test(self) -> 'pd.DataFrame': return self.photos.test  # for scoring alone
+    def test(self): return self.photos.test  # DataFrame, for scoring alone
     @cached_property
     def classes(self) -> list[str]: return self.photos.classes
     @cached_property
-    def y(self) -> 'np.ndarray': return self.photos.codes(self.rows)  # each label's position in `classes`
+    def y(self): return self.photos.codes(self.rows)  # array: each label's position in `classes`
     @cached_property
-    def y_test(self) -> 'np.ndarray': return self.photos.codes(self.test)
+    def y_test(self): return self.photos.codes(self.test)
     @property
-    def body(self) -> 'Body': return self.features.body
+    def body(self): return self.features.body
     @property
     def res(self) -> int: return self.features.res
     @property
     def method(self) -> str: return self.features.method
     @property
-    def device(self) -> 'torch.device': return self.features.device
+    def device(self): return self.features.device
 
     def __repr__(self):
         photos = f'{plural(len(self.rows), "photo")} to train on, {len(self.test):,} to test on'
@@ -89,7 +79,7 @@ class Recipe:
             raise UserError(f"there is a recipe called '{cls.name}' already; give yours another name")
         RECIPES[cls.name] = cls
 
-    def fit(self, job: Job) -> 'Fit':
+    def fit(self, job: Job):
         "Train on `job.rows`, score `job.test`, return the `Fit`; raise `LossIsNaN` when nothing was learned."
         raise NotImplementedError(f'{type(self).__name__} is a recipe without a method fit(job)')
 
@@ -326,7 +316,7 @@ def _file_of(items, i):
 # %% ../../nbs/api/29_training.recipes.ipynb #116cef25
 def photos_of(
     dls,  # fastai `DataLoaders` of photos in files, with a training and a validation set
-) -> 'Photos':  # the validation photos are its test photos
+):  # `Photos`, whose test photos are the validation photos
     "Return the photos of `DataLoaders`; raise `UserError` when they are not files or can't be read."
     if not all(len(getattr(ds, 'tls', ())) == 2 for ds in (dls.train_ds, dls.valid_ds)):
         raise UserError(f'these DataLoaders do not hold photos in files with their classes; {_READ}')
@@ -346,9 +336,9 @@ def photos_of(
 # %% ../../nbs/api/29_training.recipes.ipynb #6427b900
 def body_for(
     recipe: Recipe,  # may ask for an architecture or weights of its own
-    body: 'Body | str' = 'auto',  # what was asked for; a recipe's own architecture takes the place of 'auto'
+    body='auto',  # a `Body`, or an architecture; a recipe's own takes the place of 'auto'
     weights: str | Path | None = None,  # a file or 'random'; None: the recipe's, else the usual ones
-) -> 'Body':  # with its weights
+):  # a `Body` with its weights
     "Return the body for a recipe."
     if not isinstance(body, str): return body
     from imgcls.training.models import find_weights, load_body
@@ -371,7 +361,7 @@ def _whole_learner(job, fit):
 def train(
     photos,  # `Photos`, what `read_photos` reads (a folder, a CSV file, …), or fastai `DataLoaders`
     recipe: str | Recipe = 'fine_tune',  # a name in `RECIPES`, or a recipe
-    body: 'Features | Body | str' = 'auto',  # a body, the name of one, or `Features` of your own settings
+    body='auto',  # a `Body`, the name of one, or `Features` with settings of your own
     size: int | str = 'all',  # training photos a class
     seed: int = 0,  # which training photos, in which order
     epochs: int | None = None,  # instead of the recipe's own
