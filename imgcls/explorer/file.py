@@ -60,11 +60,12 @@ def _inside_nearest(host, order, budget):
         near, why = host.nearest(p.run(), j, 3)
         if why: return {}, [], why
         if size > budget: break
-        for t in near[~near.index.isin(train)].itertuples():
+        for t in near:
+            if t.at in train: continue
             thumb, label = small_jpeg(t.path, 80, 55), p.classes.index(t.label)
-            train[t.Index] = dict(at=len(train), thumb=thumb, file=short_name(t.path, 0), label=label)
+            train[t.at] = dict(at=len(train), thumb=thumb, file=short_name(t.path, 0), label=label)
             size += len(thumb or '')+80
-        out[j] = [[train[k]['at'], float(s)] for k, s in near.similarity.items()]
+        out[j] = [[train[t.at]['at'], t.similarity] for t in near]
     return out, [*train.values()], 'This file holds them only for the photos that are most worth seeing.'
 
 # %% ../../nbs/api/45_explorer.file.ipynb #cc59a472

@@ -151,7 +151,8 @@ def _arrays(self: Study, run, *names):
 def _keys(self: Study, run, which):
     "The photos of a run, as (sha256, label)."
     shas, codes = self._arrays(run, f'{which}_sha256', 'targets' if which == 'test' else 'train_targets')
-    return [(s.tobytes().hex(), self.classes[c]) for s, c in zip(shas, codes)]
+    classes = self.classes
+    return [(s.tobytes().hex(), classes[c]) for s, c in zip(shas, codes)]
 
 
 def _find(keys, among, run):

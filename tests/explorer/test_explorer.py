@@ -261,7 +261,7 @@ def test_nearest_are_only_photos_the_run_was_trained_on(tmp_path):
     st = study(folder, sizes=['all'], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
                balance='under', out=tmp_path/'st', say=lambda _: None)
     trained, host = set(st.trained_on(st.runs.run[0]).sha256), ExplorerHost(predictions(st))
-    shown = {sha for j in range(len(st.targets)) for sha in host.nearest(0, j)[0].sha256}
+    shown = {alike.sha256 for j in range(len(st.targets)) for alike in host.nearest(0, j)[0]}
     assert shown and shown <= trained
     assert len(trained) < len(st.photos.train('all')), 'nothing was left out, so this tests nothing'
 
