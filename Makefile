@@ -46,7 +46,7 @@ test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(PYTHON) tools/can_venv.py
 	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
-	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e . pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
+	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e ".[hub]" pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
 	$(LATEST)/$(bin)/python -m pytest -n 2
 

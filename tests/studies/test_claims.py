@@ -55,23 +55,23 @@ def test_a_process_number_that_is_used_again_is_another_process(run):
 
 
 def test_a_living_process_keeps_its_claim(run, monkeypatch):
-    monkeypatch.setattr(room, 'STALE', .3)
+    monkeypatch.setattr(room, 'STALE', 2.)  # long enough for a machine that is busy with other things
     monkeypatch.setattr(room, 'BEAT', .05)
     pid = other_process(run, lives=True)
     # as if of another machine, where nobody can look for the process
     monkeypatch.setattr(room, '_place', lambda: 'elsewhere')
-    beats, until = {}, time.monotonic()+1.5
+    beats, until = {}, time.monotonic()+4
     while time.monotonic() < until:
         with pytest.raises(Claimed), Claim(run, beats): pass
         time.sleep(.05)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     since = time.monotonic()
-    while time.monotonic()-since < 10:
+    while time.monotonic()-since < 20:
         try:
             with Claim(run, beats): break
         except Claimed: time.sleep(.05)
-    assert .2 < time.monotonic()-since < 5
+    assert 1 < time.monotonic()-since < 10
 
 
 def test_a_claim_that_was_taken_over_is_not_given_back(run, monkeypatch):
