@@ -13,6 +13,8 @@ __all__ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions',
            'Job', 'Recipe', 'SgdStep', 'find_recipe', 'train']
 
 # %% ../nbs/api/90_all.ipynb #al000006
+from fastcore.docments import docments
+
 from .cleaning.cleaner import clean, save_cleaner
 from .cleaning.issues import find_issues
 from .cleaning.journal import Journal, apply_decisions, merge_journals, restore_files
@@ -58,3 +60,17 @@ _all_ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions', '
          'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Features', 'find_weights',
          'load_body',
          'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'Job', 'Recipe', 'SgdStep', 'find_recipe', 'train']
+
+# %% ../nbs/api/90_all.ipynb #al000021
+def _explain(f):
+    "Add the comments on the parameters of a function to its docstring."
+    told = docments(f)
+    options = [(name, text) for name, text in told.items() if name not in ('return', 'self') and text]
+    lines = [f'{name}\n    {text}' for name, text in options]
+    section = '\n'.join(['Parameters', '----------', *lines])
+    if told.get('return'): section += f"\n\nReturns\n-------\n{told['return']}"
+    if 'Parameters\n---' not in (f.__doc__ or ''): f.__doc__ = f'{f.__doc__}\n\n{section}'
+
+
+for f in (study, train, read_photos, synth_folder, gather, explore, save_explorer, clean, save_cleaner,
+          find_issues, confusion, plot_confusion, compare, apply_decisions, plan, make_run): _explain(f)
