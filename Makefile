@@ -37,10 +37,10 @@ nbtest: $(READY)  ## run every notebook as a test
 	@$(call alone,$(BIN)/nbdev_test --n_workers 2 --do_print --timing)
 
 pytest: $(READY)  ## the tests of tests/
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fuzz: $(READY)  ## the property tests with other random examples than `make test` draws, and more of them
-	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 -m hypothesis
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis
 
 test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
@@ -48,7 +48,7 @@ test-latest:  ## pytest and the notebooks with the newest version of everything 
 	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
 	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e ".[hub]" pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
-	$(LATEST)/$(bin)/python -m pytest -n 2
+	$(LATEST)/$(bin)/python -m pytest -n 2 --dist worksteal
 
 bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
