@@ -11,16 +11,24 @@ PYTHON ?= python3
 bin := bin
 endif
 BIN    := $(VENV)/$(bin)
-PIP    := -m pip --disable-pip-version-check install --quiet
 READY  := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # Notebooks are tested two at a time, one thread each, and with an empty cache, so that nothing left by an earlier run helps them.
-alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache OMP_NUM_THREADS=1 $(1); failed=$$?; rm -rf $$cache; exit $$failed
+alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache IMGCLS_COURSE=test OMP_NUM_THREADS=1 $(1); failed=$$?; rm -rf $$cache; exit $$failed
+
+# Make an environment and install into it, saying what is done and how long it usually takes.
+install = $(PYTHON) tools/can_venv.py && \
+	{ test -x $(1)/$(bin)/python || { echo "Making an environment in $(1) (usually 10 seconds)"; $(PYTHON) -m venv $(1); }; } && \
+	$(1)/$(bin)/python tools/install.py $(2)
+
+# What the tests and lessons need beside the package, with the newest version of everything
+NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
 
 SHARED ?= ../shared
+PHOTOS ?= drawn
 
-.PHONY: study test check nbtest pytest fuzz shape test-latest bench live-gather docs readme prepare lab setup help clean
+.PHONY: study test check nbtest pytest fuzz shape test-latest course course-latest latest bench live-gather docs readme prepare lab setup help clean
 
 study: $(READY)  ## the main job on the embedded dataset: three drawn animals, four training sizes, four epochs
 	$(BIN)/imgcls study synth --sizes 20,100,500,1000 --recipe frozen --arch efficientnet_lite0 --epochs 4 --out studies/synth
@@ -43,12 +51,16 @@ fuzz: $(READY)  ## the property tests with other random examples than `make test
 	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis
 
 test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
-test-latest:  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
-	@$(PYTHON) tools/can_venv.py
-	test -x $(LATEST)/$(bin)/python || $(PYTHON) -m venv $(LATEST)
-	$(LATEST)/$(bin)/python $(PIP) --upgrade --upgrade-strategy eager pip -e ".[hub]" pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
+test-latest: latest  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
 	$(LATEST)/$(bin)/python -m pytest -n 2 --dist worksteal
+
+course-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
+course-latest: latest  ## all lessons and solutions with the newest version of everything; PHOTOS=real takes real photos
+	OMP_NUM_THREADS=2 $(LATEST)/$(bin)/python tools/course.py --dry --photos $(PHOTOS)
+
+latest:
+	@$(call install,$(LATEST),--upgrade --upgrade-strategy eager pip -e ".[hub]" $(NEWEST))
 
 bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
@@ -57,6 +69,9 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/clean.py --shared $(SHARED)
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/gather.py
+
+course: $(READY)  ## the lessons at full size on real photos; writes their saved outputs (about 25 minutes)
+	$(BIN)/python tools/course.py --shared $(SHARED)
 
 live-gather: $(READY)  ## ask the real services for a few photos each (needs the internet)
 	$(BIN)/python -m pytest -m network tests/gather
@@ -70,23 +85,24 @@ docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-prepare: $(READY)  ## before a commit: export, clean, README
+prepare: $(READY)  ## before a commit: export, clean, README, environment.yml
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
+	$(BIN)/python tools/figures.py
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/environment.py
 
-lab: $(READY)  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab nbs
+# tools/jupyter switches off the question about news and the look-up of newer versions; a container's root may run it, too.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/tools/jupyter
+lab: $(READY)  ## JupyterLab, opened at lesson 1
+	$(BIN)/jupyter lab nbs/course/01_first_classifier.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 setup: $(READY)  ## the environment alone
 
 # Made anew only when what is installed changes.
 $(READY): settings.ini setup.py pyproject.toml
-	@$(PYTHON) tools/can_venv.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing imgcls and what it needs into $(VENV) (a few minutes, several GB)"
-	$(BIN)/python $(PIP) -e ".[dev]"
-	$(BIN)/python tools/hooks.py
+	@$(call install,$(VENV),-e ".[dev]")
+	@$(BIN)/python tools/hooks.py
 	@touch $@
 
 help:  ## this list

@@ -73,4 +73,5 @@ def _explain(f):
 
 
 for f in (study, train, read_photos, synth_folder, gather, explore, save_explorer, clean, save_cleaner,
-          find_issues, confusion, plot_confusion, compare, apply_decisions, plan, make_run): _explain(f)
+          find_issues, confusion, plot_confusion, compare, apply_decisions, plan, make_run,
+          Study.explore, Study.clean, Study.predict, Study.report, Study.model): _explain(f)

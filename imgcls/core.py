@@ -316,7 +316,9 @@ def _in_notebook(items, total, label):
     from fastprogress.fastprogress import progress_bar
     bar = progress_bar(items, total=total, leave=False)
     bar.comment = label
-    yield from bar
+    try: yield from bar
+    finally:
+        if hasattr(bar, 'out'): bar.on_iter_end()  # clears it, also where the work ends early
 
 # %% ../nbs/api/00_core.ipynb #45d9094f
 def progress(

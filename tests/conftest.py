@@ -1,7 +1,15 @@
 """What all tests share: a cache of their own, one thread a worker, and which tests can't run here."""
 import os
+import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import settings
@@ -68,3 +76,103 @@ def page(chromium):
         browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
         yield browser.new_page()
         browser.close()
+
+
+# ---- JupyterLab, with Voilà in it ----
+
+KERNEL = 'window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel'
+OUTPUTS = """() => Array.from(window.jupyterapp.shell.currentWidget.content.model.cells)
+    .map(cell => cell.type === 'code' ? cell.outputs.toJSON() : [])"""
+
+
+class Lab:
+    "JupyterLab in a folder, and what tests do with it in a browser."
+    def __init__(self, home, url): self.home, self.url = home, url
+
+    def write(self, name, *cells):
+        "Write a notebook."
+        import nbformat
+        kernel = dict(name='python3', display_name='python3', language='python')
+        cells = [nbformat.v4.new_code_cell(c) for c in cells]
+        nb = nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel))
+        nbformat.write(nb, self.home/name)
+
+    def open(self, page, name, where='lab/tree'):
+        "Open a notebook and wait for a kernel that has nothing to do: what it is asked before is lost."
+        page.route(re.compile(r'^https?://(?!127\.0\.0\.1)'), lambda r: r.abort())
+        page.set_viewport_size(dict(width=1400, height=1000))
+        page.set_default_timeout(120_000)
+        page.goto(f'{self.url}/{where}/{name}' + '?reset'*(where == 'lab/tree'))
+        if where == 'lab/tree': page.wait_for_selector('.jp-Notebook .jp-Cell')
+
+    def run_all(self, page, wait=True):
+        "Run All, as from the menu, when the kernel is ready."
+        page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'")
+        page.evaluate("""() => {
+            const ran = window.jupyterapp.commands.execute('notebook:run-all-cells');
+            window.ran = false;
+            ran.then(() => { window.ran = true; }); }""")
+        if wait: page.wait_for_function('window.ran', timeout=900_000)
+
+    def outputs(self, page):
+        "The outputs of each cell, as the notebook holds them."
+        return page.evaluate(OUTPUTS)
+
+    def save(self, page):
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope='session')
+def lab_command(root, tmp_path_factory):
+    "What `make lab` calls Jupyter with: the notebook, the options, and the folders of its configuration."
+    bin = tmp_path_factory.mktemp('bin')
+    (bin/'jupyter').write_text('#!/bin/sh\necho "$*"\necho "$JUPYTER_CONFIG_PATH"\n')
+    (bin/'jupyter').chmod(0o755)
+    said = subprocess.check_output(['make', '-s', 'lab', 'READY=', f'BIN={bin}'], cwd=root, text=True)
+    command, config = said.splitlines()
+    _, notebook, *options = command.split()
+    return notebook, options, config
+
+
+@pytest.fixture(scope='session')
+def lab(lab_command, own_cache, tmp_path_factory):
+    "JupyterLab with nothing of the user's settings, in a folder with a study of a few photos called `st`."
+    from imgcls.data.synth import synth_folder
+    from imgcls.studies.study import study
+    home, port = tmp_path_factory.mktemp('lab'), _free_port()
+    study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
+          weights='random', epochs=2, res=32, out=home/'st', say=lambda _: None)
+    _, options, config = lab_command
+    options = [*options, f'--ServerApp.root_dir={home}', f'--port={port}', '--ip=127.0.0.1',
+               '--no-browser', '--IdentityProvider.token=', '--expose-app-in-browser']
+    bin = Path(sys.executable).parent
+    env = {**os.environ, 'PATH': f'{bin}{os.pathsep}{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1',
+           'JUPYTER_CONFIG_PATH': config, 'JUPYTER_CONFIG_DIR': str(home/'.config'),
+           'JUPYTER_RUNTIME_DIR': str(home/'.runtime'), 'JUPYTERLAB_WORKSPACES_DIR': str(home/'.lab'),
+           'IMGCLS_COURSE': 'test'}
+    with open(home/'lab.log', 'wb') as log:
+        p = subprocess.Popen([bin/'jupyter-lab', *options], cwd=home, env=env, stdout=log, stderr=log,
+                             start_new_session=True)
+    try:
+        _wait_for(p, f'http://127.0.0.1:{port}', home/'lab.log')
+        yield Lab(home, f'http://127.0.0.1:{port}')
+    finally:
+        os.killpg(p.pid, signal.SIGTERM)
+        try: p.wait(15)
+        except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL)
+
+
+def _wait_for(process, url, log):
+    "Wait until a server answers."
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try: return urlopen(url, timeout=5).close()
+        except (URLError, OSError): time.sleep(.2)
+    pytest.fail(f'no answer from {url}: {log.read_text()}')

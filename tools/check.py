@@ -7,11 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import environment
 from execnb.nbio import nb2str, read_nb
 from nbdev.clean import clean_nb
 from readme import PICTURES, ROOT, render
 
 BIN = Path(sys.executable).parent
+RIGHT = 'docments', 'firs', 'fro', 'nd'  # words that codespell takes for slips
 
 
 def _exported():
@@ -49,19 +51,49 @@ def _readme():
     return sorted(f for f in there | set(files) if not fresh(f))
 
 
+def _environment():
+    "environment.yml where it is not what settings.ini asks for."
+    there = ROOT/'environment.yml'
+    return [] if there.read_text(encoding='utf-8') == environment.render() else [there.name]
+
+
+def _texts():
+    "What people read: the cells of each notebook, and README.md."
+    texts = {'README.md': (ROOT/'README.md').read_text(encoding='utf-8')}
+    for p in sorted((ROOT/'nbs').rglob('[!._]*.ipynb')):
+        texts[p.relative_to(ROOT).as_posix()] = '\n'.join(c.source for c in read_nb(p).cells)
+    return texts
+
+
+def misspelt(texts):
+    "Slips that codespell knows, a line each; `texts` is {name: text}."
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, text in texts.items():
+            (Path(tmp)/name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(tmp)/name).write_text(text.replace('**', ''), encoding='utf-8')  # **S**uggestion
+        done = subprocess.run([BIN/'codespell', '-L', ','.join(RIGHT), tmp], capture_output=True, text=True)
+        if done.stderr: sys.exit(f'check: codespell failed: {done.stderr}')
+        return [line.removeprefix(f'{tmp}/').removeprefix('./') for line in done.stdout.splitlines()]
+
+
 def main():
     bad = False
     checks = [('the package is not what the notebooks export', _exported),
               ('notebooks are not clean', _unclean),
-              ('README.md is not what nbs/index.ipynb renders', _readme)]
+              ('README.md is not what nbs/index.ipynb renders', _readme),
+              ('environment.yml is not what settings.ini asks for', _environment)]
     for what, check in checks:
         if found := check():
             bad = True
             print(f'check: {what}: {", ".join(found)}; run `make prepare` and commit', file=sys.stderr)
+    if found := misspelt(_texts()):
+        bad = True
+        print('check: misspelt (a word that is right goes to RIGHT in tools/check.py):', *found, sep='\n',
+              file=sys.stderr)
     ruff = [BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT]
     bad |= subprocess.run(ruff, cwd=ROOT).returncode != 0
     if bad: sys.exit(1)
-    print('check: the package, README.md and the notebooks agree; ruff is content')
+    print('check: what is made from notebooks and settings agrees with them; ruff and codespell are content')
 
 
 if __name__ == '__main__': main()

@@ -1,9 +1,20 @@
-"""The tables of the front page, as Markdown, from benchmarks/*.json: nothing here is measured, only shown."""
-import json
-from pathlib import Path
-from statistics import mean
+"""Write the tables of the front page and of the benchmarks into their notebooks, and the list of lessons.
 
-BENCHMARKS = Path(__file__).resolve().parents[1]/'benchmarks'
+Nothing here is measured: the figures are those of benchmarks/*.json. A markdown cell that begins with
+`<!-- made by tools/figures.py: NAME -->` holds what the function NAME below returns.
+"""
+import json
+import re
+import sys
+from pathlib import Path
+from statistics import mean, median
+
+from execnb.nbio import read_nb, write_nb
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT/'benchmarks'
+COURSE = ROOT/'nbs'/'course'
+PAGES = ROOT/'nbs'/'index.ipynb', ROOT/'nbs'/'benchmarks.ipynb'
 LETTERS = 'ABCDEFG'
 SETS = {
     'clothing-100': 'clothing, 100 photos a class, 128 px',
@@ -23,9 +34,9 @@ SETS = {
 def _read(name): return json.loads((BENCHMARKS/f'{name}.json').read_text(encoding='utf-8'))
 
 
-def _table(head, rows):
+def _table(head, rows, align='---:'):
     "A Markdown table, numbers to the right."
-    lines = [head, ['---:']*len(head), *rows]
+    lines = [head, [align]*len(head), *rows]
     return '\n'.join('| '+' | '.join(map(str, cells))+' |' for cells in lines)
 
 
@@ -42,19 +53,68 @@ def _range(values):
     return f' ({100*min(values):.1f} to {100*max(values):.1f})' if len(values) > 1 else ''
 
 
+def _bought(steps):
+    "{size: what it bought against the size before}."
+    return {s['size_to']: f"{100*s['difference']:+.1f} points, {s['verdict']}" for s in steps}
+
+
 def study():
-    "The embedded study: accuracy by epoch and number of photos."
+    "The claim of the front page: accuracy by number of photos, in the time that the study takes."
     made = _read('frozen')['study']
-    runs = made['runs']
-    bought = {str(s['size_to']): f"{100*s['difference']:+.1f} points, {s['verdict']}" for s in made['steps']}
-    epochs = [f'epoch {i}' for i in range(1, 5)]
-    head = ['photos a class', *epochs, '95 % interval', 'against the size before']
-    rows = [[r['size'], *map(_percent, r['epochs']), ' to '.join(map(_percent, r['interval'])),
-             bought.get(str(r['size']), '')] for r in runs]
-    return _table(head, rows)+'\n\n'+_prose(f"""
-        Fox, squirrel and deer, drawn by imgcls itself: four sizes, four epochs (an epoch is one pass over
-        the training photos), {runs[0]['n_test']} test photos, **{made['process']:.0f} seconds** on two
-        cores, the drawing included. "better" means that chance alone would rarely do this.""")
+    runs, bought = made['runs'], _bought(made['steps'])
+    first, last = (f"{_percent(r['epochs'][-1])}" for r in (runs[0], runs[-1]))
+    head = ['photos a class', 'accuracy', '95 % interval', 'gained']
+    rows = [[r['size'], _percent(r['epochs'][-1]), ' to '.join(f'{100*x:.1f}' for x in r['interval']),
+             bought.get(r['size'], '')] for r in runs]
+    claim = f"""
+        **{runs[0]['size']} photos of each animal are enough to name {first} of new photos right,
+        {runs[-1]['size']} for {last}: measured in {made['process']:.0f} seconds on two cores, from the photos
+        to the report.**"""
+    note = f"""
+        Fox, squirrel and deer, drawn by imgcls itself; {runs[0]['n_test']} test photos. "Better" means that
+        chance alone would rarely do this."""
+    return '\n\n'.join([_prose(claim), _table(head, rows), _prose(note)])
+
+
+def epochs():
+    "The study of the front page, epoch by epoch."
+    made = _read('frozen')['study']
+    head = ['photos a class', *(f'epoch {i+1}' for i in range(len(made['runs'][0]['epochs'])))]
+    rows = [[r['size'], *map(_percent, r['epochs'])] for r in made['runs']]
+    return _table(head, rows)+'\n\n'+_prose("""
+        Accuracy on the test photos after each epoch; an epoch is one pass over the training photos.""")
+
+
+def _compared():
+    "Each set of photos on which fine_tune ran beside fastai."
+    return {n: s for n in SETS if 'compared' in (s := _read('tune')['sets'].get(n, {}))}
+
+
+def _few_to_many(values, form):
+    "'3.5 to 56.4, median 20.2'."
+    return f'{min(values):{form}} to {max(values):{form}}, median {median(values):{form}}'
+
+
+def five():
+    "The five figures that matter, the unfavourable ones with them."
+    sets = [s['compared'] for s in _compared().values()]
+    points = _few_to_many([100*c['difference'] for c in sets], '+.1f')
+    sooner = _few_to_many([c['sooner'] for c in sets if c['sooner']], '.1f')
+    card = _read('tune-cuda')['sets']['clothing-100-resnet18-224']['compared']
+    bench, clean = _read('frozen'), _read('clean')['sets']['CIFAR-10 bird, deer and frog, 5% flipped']
+    ratio = ' and '.join(f"{bench[k]['ratio']:.2f}" for k in ('cifar', 'clothing'))
+    rows = [
+        ['fine-tuning against plain fastai, points of accuracy', points,
+         f'{len(sets)} comparisons (photos, weights), two cores'],
+        ["… how many times sooner it reaches fastai's accuracy", sooner, 'the same'],
+        ['… with a graphics card',
+         f"{card['sooner']:.1f}; its loop does {100*card['loop_share']:.0f} % of what a bare loop does",
+         'clothing, 100 photos a class, 224 px'],
+        ['a whole frozen study against a bare script', f'{ratio} of the time', 'CIFAR-10; clothing'],
+        ['wrong labels on real photos',
+         f"{100*clean['recall']:.0f} % found; {100*clean['precision']:.0f} % of the suspects are wrong",
+         'CIFAR-10, 5 % of the labels swapped']]
+    return _table(['what', 'figure', 'measured on'], rows, ':---')
 
 
 def _tuned_row(name, one, letter):
@@ -75,7 +135,7 @@ def _versions(sets, library): return ' and '.join(sorted({s['versions'][library]
 
 def tuned():
     "fine_tune beside plain fastai."
-    sets = {n: s for n in SETS if 'compared' in (s := _read('tune')['sets'].get(n, {}))}
+    sets = _compared()
     machines = sorted({s['machine'] for s in sets.values()})
     letters = dict(zip(machines, LETTERS))
     rows = [_tuned_row(n, s, letters[s['machine']]) for n, s in sets.items()]
@@ -170,3 +230,43 @@ def found():
         Labels that are wrong on purpose: in the drawings, a share of each folder shows another animal; in
         CIFAR-10, labels were swapped at random. `python benchmarks/clean.py` makes these figures
         ({bench['machine']}, torch {bench['versions']['torch']}).""")
+
+
+def _minutes(nb):
+    "Reading at 200 words a minute and the run that the last cell tells of, to the next five minutes."
+    words = sum(len(c.source.split()) for c in nb.cells if c.cell_type == 'markdown')
+    text = ''.join(str(o.get('text', '')) for c in nb.cells for o in c.get('outputs', []))
+    ran = re.search(r'ran on .*? in (?:(\d+) min )?\d+ s', text)
+    return 5*-(-int(words/200+int(ran[1] or 0)+1 if ran else words/200)//5)
+
+
+def lessons():
+    "The lessons with what is found out in each, and how long it takes."
+    lines = []
+    for file in sorted(COURSE.glob('[0-9]*.ipynb')):
+        nb = read_nb(file)
+        title, line = re.match(r'# (.*)\n+> (.*)', nb.cells[0].source).groups()
+        lines.append(f'- [**{title}**](course/{file.name}) {line}. *{_minutes(nb)} minutes*')
+    return '\n'.join(lines)
+
+
+MADE = re.compile(r'<!-- made by tools/figures.py: (\w+) -->')
+
+
+def fill(source):
+    "The source of a markdown cell with its table as it is now."
+    found = MADE.match(source)
+    return f'{found[0]}\n\n{globals()[found[1]]()}' if found else source
+
+
+def main():
+    for page in PAGES:
+        nb = read_nb(page)
+        before = [c.source for c in nb.cells]
+        for c in nb.cells: c.source = fill(c.source)
+        if before == [c.source for c in nb.cells]: continue
+        write_nb(nb, page)
+        print(f'{page.name}: new tables', file=sys.stderr)
+
+
+if __name__ == '__main__': main()

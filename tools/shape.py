@@ -11,6 +11,7 @@ from statistics import median, quantiles
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG_LINE, LONG_FUNCTION, MANY_PARAMETERS, LONG_ROOM = 110, 40, 6, 400
+LESSON_PROSE, LESSON_MEDIAN, LESSON_LINES = .5, 4, 8  # at least, at most, at most
 TEST = re.compile(r'\b(test_\w+\(|assert |ExceptionExpected|test_fail)')
 
 
@@ -40,6 +41,32 @@ def cells(notebooks):
             told = [line[2:].strip() for line in lines if line.startswith('#|')]
             body = [line for line in lines if not line.startswith('#|')]
             yield dict(kind=c['cell_type'], lines=body, told=' '.join(told), outputs=c.get('outputs', []))
+
+
+def silent(c):
+    "Is this a code cell that shows nothing on purpose: imports alone, or the set-up for Colab and Kaggle?"
+    if any('%pip' in line for line in c['lines']): return True
+    return all(re.match(r'\s*(import |from |#|$)', line) for line in c['lines'])
+
+
+def lesson_shape(path):
+    "How a lesson is built: cells, share of prose, lines of a code cell, cells that show or test nothing."
+    found = [c for c in cells([path]) if c['lines']]
+    code = [c for c in found if c['kind'] == 'code']
+    sizes = [len(c['lines']) for c in code]
+    idle = [c for c in code if not (silent(c) or c['outputs'] or TEST.search('\n'.join(c['lines'])))]
+    return dict(cells=len(found), prose=1-len(code)/max(1, len(found)), median=median(sizes or [0]),
+                longest=max(sizes or [0]), idle=len(idle))
+
+
+def print_lessons(paths):
+    "A line a lesson, with a star where it breaks a rule."
+    for path in paths:
+        s = lesson_shape(path)
+        long = s['median'] > LESSON_MEDIAN or s['longest'] > LESSON_LINES
+        star = '   *' if long or s['idle'] or s['prose'] < LESSON_PROSE else ''
+        print(f"  {s['cells']:3} cells, {s['prose']:.0%} prose, code cells of {s['median']:.0f} lines "
+              f"(longest {s['longest']}), {s['idle']} without output or test  {path.stem}{star}")
 
 
 def print_rooms(rooms):
@@ -96,7 +123,9 @@ def main():
     print_functions(rooms)
     notebooks = sorted((root/'nbs').rglob('[!._]*.ipynb'))
     print_cells('reference', [p for p in notebooks if re.match(r'\d', p.name) and 'course' not in p.parts])
-    print_cells('course', [p for p in notebooks if 'course' in p.parts])
+    course = [p for p in notebooks if 'course' in p.parts]
+    print_cells('course', course)
+    print_lessons([p for p in course if re.match(r'\d', p.name) and p.parent.name == 'course'])
 
 
 if __name__ == '__main__': main()

@@ -6,8 +6,10 @@
 __all__ = ['CleanerHost']
 
 # %% ../../nbs/api/52_cleaning.host.ipynb #225f7dd0
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -112,6 +114,37 @@ def photo(
     "A candidate in large."
     image, note = shown_photo(self.where[self._nth(i)['id']][0], 768)
     return dict(image=image, note=note)
+
+# %% ../../nbs/api/52_cleaning.host.ipynb #512077dd
+def _that_fit(things, limit):
+    "The first of some things, as many as fit into so many bytes of JSON."
+    sizes = accumulate(len(json.dumps(o)) for o in things)
+    return [o for o, size in zip(things, sizes) if size <= limit]
+
+
+@patch
+def _pictures(self: CleanerHost, items):
+    "Thumbnails, the first one larger, because the page shows it large."
+    with ThreadPoolExecutor(4) as pool:
+        sides = [320] + [112]*len(items)
+        made = pool.map(lambda o, side: shown_photo(self.where[o['id']][0], side), items, sides)
+        return [dict(id=o['id'], file=o['file'], thumb=thumb, note=note)
+                for o, (thumb, note) in zip(items, made)]
+
+
+@patch
+def first(
+    self: CleanerHost,
+    limit: int,  # bytes that it may take
+) -> list:  # [call, arguments, answer]
+    "Return what the page asks first, with as many candidates and thumbnails as fit."
+    start = self.start()
+    next_ = next((i for i in range(len(self.items)) if i not in start['decisions']), 0)
+    items = _that_fit(self.items[next_:], limit*.4)
+    if self.items and not items: return []
+    thumbs = _that_fit(self._pictures(items[:24]), limit*.5)
+    known = dict(start, items=items, more=len(self.items)-len(items), thumbs=thumbs)
+    return [['start', [], known]] if len(json.dumps(known)) <= limit else []
 
 # %% ../../nbs/api/52_cleaning.host.ipynb #512077db
 @patch

@@ -83,7 +83,7 @@ def _fit(views, labels, rows):
         model = LogisticRegression(C=2e-3, max_iter=100)
         return model.fit(np.concatenate([v[rows] for v in views]), np.tile(labels[rows], 2))
 
-
+# %% ../../nbs/api/50_cleaning.issues.ipynb #44568682
 def out_of_fold(
     X: np.ndarray,  # n × 2d: features of each photo, then of its mirror image, from `deep_body`
     labels: np.ndarray,  # positions of classes, n
@@ -166,7 +166,7 @@ def _contradictions(photos):
             text = f'nearly the same photo has the label {other}: {Path(r[b]).name}'
             if r[a] in at: yield at[r[a]], 'duplicate', score, other, text
 
-
+# %% ../../nbs/api/50_cleaning.issues.ipynb #ea863cf8
 def _outliers(X):
     "Photos far from their nearest neighbours, by cleanlab's score."
     n = len(X)
@@ -181,7 +181,7 @@ def _look_at(path):
     try: return look(decode(read_photo(path), 256))
     except PhotoError: return (np.nan,)*3  # it can't be read any more
 
-
+# %% ../../nbs/api/50_cleaning.issues.ipynb #ba8d3d47
 def _looks(paths):
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
         rows = [*progress(pool.map(_look_at, paths), total=len(paths), label='looking at photos')]
@@ -210,7 +210,7 @@ def open_source(
     if isinstance(source, str | Path | pd.DataFrame | Photos): return None, read_photos(source)
     raise UserError(f'expected a study, photos, or a folder of one of them, not {type(source).__name__}')
 
-
+# %% ../../nbs/api/50_cleaning.issues.ipynb #41d1552d
 def _looking(st, arch, res):
     "The body that looks, its resolution and its method."
     runs = [] if st is None else [st.spec(run) for run in st.runs.run]
@@ -234,7 +234,7 @@ def _all_issues(photos, reasons, looking):
     yield from _contradictions(photos)
     if {'blurred', 'dark', 'bright', 'tiny'} & set(reasons): yield from _poor(photos.df)
 
-
+# %% ../../nbs/api/50_cleaning.issues.ipynb #9f58309a
 def _there(photos, say):
     "The photos whose files are there."
     there = np.array([Path(p).is_file() for p in photos.df.path], bool)

@@ -78,19 +78,19 @@ def decisions(self: Journal) -> pd.DataFrame:  # columns as in the file, a row f
         last[row['sha256'], row['old']] = row
     return pd.DataFrame([*last.values()], columns=COLUMNS)
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #26436c35
 @patch(as_prop=True)
 def can_undo(self: Journal) -> int:
     "How many decisions can be taken back."
     return len(self._done)
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #eac70da6
 @patch(as_prop=True)
 def can_redo(self: Journal) -> int:
     "How many decisions that were taken back can be made again."
     return len(self._undone)
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #eb1f26e1
 @patch
 def _repr_html_(self: Journal): return self.decisions.to_html(index=False)
 
@@ -132,7 +132,7 @@ def undo(self: Journal) -> str | None:  # sha256 of the photo that it was about
     "Take the last decision back, also one of an earlier day; None when there is none."
     return self._add(lambda: dict(self._done[-1], action='undo') if self._done else None)
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #8e54f636
 @patch
 def redo(self: Journal) -> str | None:  # sha256 of the photo that it was about
     "Make the last decision that was taken back again; None when there is none."
@@ -227,7 +227,7 @@ def _free(path, taken):
         if new not in taken and not new.exists(): return new
     raise UserError(f'{path.parent} holds too many files called {path.stem}; empty it')
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #d2cd2b99
 def _shift(old, new):
     "Move a file; it is whole in one of the two places at any time, and nothing is overwritten."
     new.parent.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,7 @@ def _note(folder, moves):
         if before and not before.endswith(b'\n'): before += b'\r\n'
         part.write_bytes(before + out.getvalue().encode('utf-8', 'surrogateescape'))
 
-
+# %% ../../nbs/api/51_cleaning.journal.ipynb #eea5e5ce
 def _listed(folder):
     "Where the photos in a folder were before; the last line about a name counts."
     with (folder/'removed.csv').open(newline='', encoding='utf-8', errors='surrogateescape') as f:

@@ -7,8 +7,10 @@ __all__ = ['fetch_dataset']
 
 # %% ../../nbs/api/12_data.datasets.ipynb #f20ae0c7
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -26,6 +28,22 @@ _WAIT = 2.5  # seconds for the network, which leaves half a second for looking a
 def _one_line(e): return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
 
 # %% ../../nbs/api/12_data.datasets.ipynb #1f8948fe
+def _fetched(name, url, folder, fetch):
+    "What `fetch` returns; `UserError` with ways out where it fails."
+    try: return fetch()
+    except Exception as e:
+        raise UserError(f"'{name}' could not be downloaded ({_one_line(e)}); {_ways(url, folder)}") from e
+
+
+def _ways(url, folder):
+    return f'go online once, or unpack {url} into {folder}, or give a folder of your own photos'
+
+
+def _check_server(name, url, folder):
+    if reachable(url, _WAIT): return
+    raise UserError(f"'{name}' is not on this machine and its server can't be reached; {_ways(url, folder)}")
+
+
 def _from_fastai(name):
     "Folder of a dataset that fastai serves."
     from fastai.data.external import URLs, fastai_path, untar_data
@@ -33,13 +51,30 @@ def _from_fastai(name):
     archive = url.split('/')[-1]
     folder = fastai_path('data')/archive.removesuffix('.tgz')
     if folder.is_dir(): return folder
-    ways = f'go online once, or unpack {url} into {folder.parent}, or give a folder of your own photos'
     # an archive that was downloaded earlier only needs unpacking
-    if not (fastai_path('archive')/archive).is_file() and not reachable(url, _WAIT):
-        raise UserError(f"'{name}' is not on this machine and its server can't be reached; {ways}")
-    try: return untar_data(url)
-    except Exception as e:
-        raise UserError(f"'{name}' could not be downloaded ({_one_line(e)}); {ways}") from e
+    if not (fastai_path('archive')/archive).is_file(): _check_server(name, url, folder.parent)
+    return _fetched(name, url, folder.parent, lambda: untar_data(url))
+
+# %% ../../nbs/api/12_data.datasets.ipynb #clothes02
+_ARCHIVES = dict(
+    clothing='https://github.com/alexeygrigorev/clothing-dataset-small/archive/refs/heads/master.zip')
+_STALLED = 30  # seconds without a byte, after which a download is given up
+
+
+def _unzip(url, folder):
+    from fastcore.net import urlsave
+    with atomic(folder, sync=False) as part, TemporaryDirectory() as tmp:
+        shutil.unpack_archive(urlsave(url, Path(tmp)/'photos.zip', timeout=_STALLED), part, 'zip')
+
+
+def _from_archive(name):
+    "Folder of a dataset that is a zip file on the web."
+    from fastai.data.external import fastai_path
+    url, folder = _ARCHIVES[name], fastai_path('data')/name
+    if not folder.is_dir():
+        _check_server(name, url, folder)
+        _fetched(name, url, folder, lambda: _unzip(url, folder))
+    return _inner(folder)
 
 # %% ../../nbs/api/12_data.datasets.ipynb #061be7d5
 def _table(files, labels, **more):
@@ -178,6 +213,7 @@ def fetch_dataset(
     if name in _FASTAI:
         folder = _from_fastai(name)
         return _LABELS[name](folder) if name in _LABELS else folder
+    if name in _ARCHIVES: return _from_archive(name)
     if re.fullmatch(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*', name): return _photos_in(_from_hub(name), name)
     raise UserError(f"there is no folder or file '{name}', and no dataset of this name; "
-                    f"known are synth, {', '.join(_FASTAI)} and owner/name of the hub")
+                    f"known are synth, {', '.join([*_FASTAI, *_ARCHIVES])} and owner/name of the hub")

@@ -109,13 +109,13 @@ def _too_many(millions):
     limit = MAX_PIXELS//10**6
     return PhotoError(Reason.TOO_MANY_PIXELS, f'{millions} million pixels, the limit is {limit} million')
 
-
+# %% ../../nbs/api/10_data.decode.ipynb #273b5b12
 def _check_size(w, h):
     if w*h > MAX_PIXELS: raise _too_many(f'{w*h/1e6:,.0f}')
     if min(w, h) < MIN_SIDE:
         raise PhotoError(Reason.TOO_SMALL, f'{w}×{h} pixels, at least {MIN_SIDE}×{MIN_SIDE} are needed')
 
-
+# %% ../../nbs/api/10_data.decode.ipynb #e74a9e93
 def _open(data):
     "Read the header alone."
     try: img = Image.open(io.BytesIO(data), formats=_FORMATS)

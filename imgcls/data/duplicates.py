@@ -33,7 +33,7 @@ def _scale(size, side):
     "How many times smaller a JPEG is read for `side`: 1, 2, 4 or 8."
     return next((k for k in (8, 4, 2) if side and min(size)//side >= k), 1)
 
-
+# %% ../../nbs/api/13_data.duplicates.ipynb #dc5cc091
 def fingerprint_at(
     data: bytes,  # the content of the photo's file
     img: Image.Image,  # what `decode(data, side)` returned
@@ -50,7 +50,7 @@ def _pieces(bits):
     edges = [64*i//(bits + 1) for i in range(bits + 2)]
     return [(lo, (1 << (hi - lo)) - 1) for lo, hi in zip(edges, edges[1:])]
 
-
+# %% ../../nbs/api/13_data.duplicates.ipynb #4e0b28ea
 def _same_piece(h, lo, mask):
     "Positions sorted by one piece, and for each place in this order the end of the run of equal pieces."
     piece = (h >> np.uint64(lo)) & np.uint64(mask)

@@ -29,7 +29,7 @@ class Skipped(NamedTuple):
     reason: Reason
     text: str  # the details
 
-
+# %% ../../nbs/api/11_data.files.ipynb #6d160d83
 def skipped(
     path: object,  # a file or folder; a name that is not valid text is escaped
     reason: Reason,  # why it is left out
@@ -67,7 +67,7 @@ _LITTER = {'__macosx', '@eadir', '$recycle.bin', 'system volume information', 't
 
 def _counts(entry): return entry.name[0] != '.' and entry.name.lower() not in _LITTER
 
-
+# %% ../../nbs/api/11_data.files.ipynb #db3d97e4
 def _visible(folder, found):
     "The entries of a folder in the order of their names, without hidden files and litter."
     try:
@@ -85,7 +85,7 @@ def _is_dir(entry):
 @lru_cache
 def _maybe_photo(suffix): return (mimetypes.guess_type('x' + suffix)[0] or 'image/').startswith('image/')
 
-
+# %% ../../nbs/api/11_data.files.ipynb #918f26a9
 def _why_not(entry):
     "Reason and text when a file can't be a photo, judged by its name and kind alone; () when it may be one."
     try:
@@ -115,7 +115,7 @@ def _above(folder, path):
     "Is `folder` one of the folders that `path` lies in?"
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
-
+# %% ../../nbs/api/11_data.files.ipynb #6251cb3f
 @patch
 def follow(self: _Found, root):
     "Read the links to folders that `walk` left for later."
@@ -182,7 +182,7 @@ def _nothing(folder, n):
     return UserError(f'{folder} holds {what}; make one folder a class inside it, '
                      f'such as {folder}/fox/001.jpg and {folder}/deer/001.jpg')
 
-
+# %% ../../nbs/api/11_data.files.ipynb #7e12b462
 @patch
 def read_folder(self: _Found, folder):
     "Add the photos of a folder in any of the layouts."
@@ -207,7 +207,7 @@ def _csv(file):
     options = dict(dtype=str, keep_default_na=False, encoding='utf-8-sig', skipinitialspace=True)
     return pd.read_csv(file, sep=mark, **options)
 
-
+# %% ../../nbs/api/11_data.files.ipynb #cc1836e7
 def read_csv(
     file: Path,  # a CSV file
 ) -> pd.DataFrame:  # all cells as text
@@ -257,7 +257,7 @@ def _word(split, what):
         if word in words: return name
     raise UserError(f"{what} has the split '{split}'; use train, test or valid")
 
-
+# %% ../../nbs/api/11_data.files.ipynb #ac005d06
 def _one_split(rows, what, notes):
     "Rows with the split train or test, whatever words the list has for them; with '' where it has none."
     for r in rows: r['split'] = _word(r.get('split', ''), what)
@@ -316,7 +316,7 @@ def _asked(classes):
     if isinstance(classes, str): classes = classes.split(',')
     return None if classes is None else [str(c).strip() for c in classes]
 
-
+# %% ../../nbs/api/11_data.files.ipynb #346989ee
 def list_photos(
     source: str | Path | pd.DataFrame,  # a folder, a CSV file, or a table with the columns path and label
     classes: str | list[str] | None = None,  # only these classes; a list or 'fox,deer'

@@ -79,6 +79,7 @@ def _bush(d, r, w, h):
         x, y, k = w*(.5+.42*q*np.cos(a)), h*(1-.82*q*np.sin(a)), h*r.uniform(.04, .1)
         d.ellipse([x-k, y-k, x+k, y+k], fill=int(r.integers(170, 256)))
 
+# %% ../../nbs/api/18_data.scenery.ipynb #33922162
 def _fir(d, r, w, h):
     for i in range(9):
         y, k = h*(.04+.1*i), w*(.1+.045*i)
@@ -127,8 +128,10 @@ def merge_planes(
     "Return the picture of three colour planes."
     return Image.merge('RGB', [Image.fromarray(p) for p in np.clip(planes, 0, 255).astype(np.uint8)])
 
+# %% ../../nbs/api/18_data.scenery.ipynb #c7e969ed
 def _ink(c, f=1.): return tuple(int(min(255, max(0, v*f))) for v in c)
 
+# %% ../../nbs/api/18_data.scenery.ipynb #956105e4
 def _land(r, kind, n):
     "Sky and ground; the row where the ground begins; the colours of haze, far ground and plants"
     colours = [np.array(c)*(1+r.normal(0, .12))+r.normal(0, 10, 3) for c in _PLACES[kind]]
@@ -151,6 +154,7 @@ def _hills(canvas, r, k, n, low, far):
         d.ellipse([x-w, k-h, x+w, k+h], fill=_ink(c + (low-c)*(.55-.2*i)))
     canvas.paste(ground, (0, k))
 
+# %% ../../nbs/api/18_data.scenery.ipynb #6a51d265
 def _water(canvas, r, k, n, low, far):
     "A lake between the horizon and us"
     b = k+int((n-k)*r.uniform(.2, .9))

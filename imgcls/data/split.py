@@ -46,7 +46,7 @@ def _labels_of_groups(rows):
     for g, c in zip(rows.group, rows.label): groups[g][c] += 1
     return groups
 
-
+# %% ../../nbs/api/14_data.split.ipynb #36871ccf
 def _fill(groups, order, limit, have, chosen):
     "Choose groups in this order while they fit into the limit of each class; `have` counts photos by label."
     for g in order:
@@ -70,7 +70,7 @@ def _not_parted(label, n):
     return UserError(f"the {plural(n, 'photo')} of class '{label}' can't be parted into training and test "
                      'because they look the same or are of one group; gather different ones')
 
-
+# %% ../../nbs/api/14_data.split.ipynb #1d3b8acc
 def choose_test(
     rows: pd.DataFrame,  # photos with label and group
     test: float = .2,  # share of each class
@@ -94,7 +94,7 @@ def choose_test(
 # %% ../../nbs/api/14_data.split.ipynb #ff3b1df1
 def _ranks(lots, labels): return lots.groupby(labels).rank(method='first').astype(int) - 1
 
-
+# %% ../../nbs/api/14_data.split.ipynb #6a1a1e2b
 def training_order(
     rows: pd.DataFrame,  # photos with label, split and sha256
     seed: int = 0,  # another seed, another order
@@ -110,7 +110,7 @@ SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 def _folders(rows): return sorted({int(s) for x in rows.sizes.unique() for s in x.split(',') if s})
 
-
+# %% ../../nbs/api/14_data.split.ipynb #49b1bbb3
 def available_sizes(
     rows: pd.DataFrame,  # photos with label, split and sizes
 ) -> list:  # numbers of photos a class, then 'all'; the folders' numbers where there are size folders
@@ -141,7 +141,7 @@ def _in_order(rows, size, seed):
     lots = train.order if seed == 0 else training_order(train, seed)
     return train.assign(_rank=_ranks(lots, train.label)).sort_values(['label', '_rank'])
 
-
+# %% ../../nbs/api/14_data.split.ipynb #7bfcc156
 def _too_short(rows, counts, size):
     c, n = counts.idxmin(), int(counts.min())
     aside = int(((rows.label == c) & (rows.split == 'test')).sum())

@@ -136,7 +136,7 @@ def _bits_apart(a, b):
     "In how many of 64 bits the fingerprints of two pictures differ"
     return (int(fingerprint(a), 16) ^ int(fingerprint(b), 16)).bit_count()
 
-
+# %% ../../nbs/api/19_data.synth.ipynb #2826a363
 def _near_copy(data, *key):
     "A JPEG unlike `data` in frame, brightness and quality, with nearly the same fingerprint"
     im = Image.open(BytesIO(data)).convert('RGB')
@@ -181,6 +181,7 @@ def _write(row, out, seed, side):
 # %% ../../nbs/api/19_data.synth.ipynb #bb1a91de
 def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
+# %% ../../nbs/api/19_data.synth.ipynb #a2406465
 def _todo(rows, out):
     "Rows whose photo isn't there"
     folders = [d for d in os.scandir(out) if d.is_dir()]
@@ -208,7 +209,7 @@ def _start_worker(stdout):
     return subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=stdout, env=env,
                             text=True)
 
-
+# %% ../../nbs/api/19_data.synth.ipynb #1665999b
 def _share(todo, out, plan, side, n):
     "Has `n` processes draw the photos `todo`; yields as they come"
     r, w = os.pipe()
@@ -272,7 +273,7 @@ def _draw_all(todo, out, plan, side):
     drawn = _share(todo, out, plan, side, n) if n > 1 else here()
     for _ in progress(drawn, len(todo), 'drawing scenes'): pass
 
-
+# %% ../../nbs/api/19_data.synth.ipynb #e677c68e
 def _write_truth(rows, out):
     with atomic(out/'truth.csv') as tmp, tmp.open('w', newline='', encoding='utf-8') as f:
         w = csv.DictWriter(f, ['path', 'label', 'true_label', 'copy_of'], extrasaction='ignore')

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -81,7 +81,7 @@ COLUMNS = ['path', 'label', 'split', 'order', 'sizes', 'sha256', 'width', 'heigh
 
 def _no_pairs(): return pd.DataFrame(columns=['a', 'b', 'kind'], dtype=str)
 
-
+# %% ../../nbs/api/15_data.table.ipynb #b0bf076f
 @dataclass(eq=False)
 class Photos:
     "Photos with labels, checked and split into training and test; change a value with `dataclasses.replace`."
@@ -106,13 +106,13 @@ def classes(self: Photos) -> list[str]:
     "The labels, sorted."
     return sorted(self.df.label.unique().tolist())
 
-
+# %% ../../nbs/api/15_data.table.ipynb #0f252fec
 @patch(as_prop=True)
 def test(self: Photos) -> pd.DataFrame:
     "The rows of the test photos."
     return self.df[self.df.split == 'test']
 
-
+# %% ../../nbs/api/15_data.table.ipynb #e489cba8
 @patch(as_prop=True)
 def sizes(self: Photos) -> list:
     "The training sizes that every class can give."
@@ -124,7 +124,7 @@ def __repr__(self: Photos):
     what = f"{plural(len(self), 'photo')}, {len(self.classes)} classes, {len(self.test):,} for testing"
     return f'Photos({self.name!r}: {what})'
 
-
+# %% ../../nbs/api/15_data.table.ipynb #3fdc27d6
 @patch
 def _repr_html_(self: Photos):
     counts = pd.crosstab(self.df.label, self.df.split)
@@ -143,6 +143,21 @@ def train(
     "Return the training photos of one size; raise `UserError` where a class has too few."
     return take(self.df, size, seed, balance, short)
 
+# %% ../../nbs/api/15_data.table.ipynb #fewer002
+@patch
+def fewer(
+    self: Photos,
+    most: int | dict[str, int],  # training photos to keep, the first ones: of each class, or by class
+) -> Photos:  # with the same test photos
+    "Return photos with fewer for training; raise `UserError` for an unknown class, or where none is kept."
+    if isinstance(most, int): most = dict.fromkeys(self.classes, most)
+    for label, n in most.items():
+        if label not in self.classes:
+            raise UserError(f"no class '{label}'; there are {', '.join(self.classes[:10])}")
+        if n < 1: raise UserError(f"class '{label}' would keep {n} training photos; at least 1 is needed")
+    limit = self.df.label.map(most).fillna(np.inf)
+    return replace(self, df=self.df[self.df.order < limit])
+
 # %% ../../nbs/api/15_data.table.ipynb #value004
 @patch
 def codes(
@@ -156,7 +171,7 @@ def codes(
         raise UserError(f"no class '{unknown.iloc[0]}'; there are {', '.join(self.classes[:10])}")
     return codes.astype(np.int64)
 
-
+# %% ../../nbs/api/15_data.table.ipynb #3e0d3aac
 @patch
 def class_weights(
     self: Photos,
@@ -207,7 +222,7 @@ def _two_classes(rows):
         raise UserError(f"only one class, '{labels[0]}' with {plural(len(rows), 'photo')}; a classifier "
                         'needs two: add a folder of another class, or give the folder that holds them')
 
-
+# %% ../../nbs/api/15_data.table.ipynb #9e3516ea
 def _given_split(rows):
     "Check the test set that the user brought; return notes."
     train, test = (set(rows.label[rows.split == s]) for s in ('train', 'test'))
@@ -327,7 +342,7 @@ def load(
 # %% ../../nbs/api/15_data.table.ipynb #3142e38c
 def _cc(kind): return f'CC {kind.upper()} 4.0', f'https://creativecommons.org/licenses/{kind}/4.0/'
 
-
+# %% ../../nbs/api/15_data.table.ipynb #2c2ef357
 LICENCES = {  # short name: (full name, address)
     'cc0': ('CC0 1.0', 'https://creativecommons.org/publicdomain/zero/1.0/'),
     'pdm': ('Public domain', 'https://creativecommons.org/publicdomain/mark/1.0/'),

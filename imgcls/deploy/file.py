@@ -37,13 +37,13 @@ _FORMAT, _KINDS = 1, ('head', 'plain', 'fastai')
 def _finite(x, lo=-math.inf, hi=math.inf):
     return isinstance(x, int | float) and not isinstance(x, bool) and lo <= x <= hi and math.isfinite(x)
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #7bea332d
 def _words(d, *keys): return isinstance(d, dict) and all(isinstance(d.get(k), str) for k in keys)
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #475de0f9
 def _three(x, lo): return isinstance(x, list) and len(x) == 3 and all(_finite(v, lo, 100) for v in x)
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #0477e7c4
 def _flat(d): return isinstance(d, dict) and all(isinstance(v, str | int | float | None) for v in d.values())
 
 # %% ../../nbs/api/60_deploy.file.ipynb #a2af3320
@@ -56,7 +56,7 @@ def _check_transform(t):
     if _three(t.get('mean'), -100) and _three(t.get('std'), 1e-6): return ''
     return 'mean and std must be three numbers each, those of std above 0'
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #fadf73b0
 def _names(c):
     "Are these the names of classes?"
     if not isinstance(c, list) or not all(isinstance(x, str) and x for x in c): return False
@@ -153,7 +153,7 @@ def _vision_model(arch, n):
         if isinstance(known, str): return create_timm_model(known, n, pretrained=False)[0]
         return create_vision_model(known, n, pretrained=False)
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #01bd6c0c
 def _empty_net(file, d):
     "The net of a model, with random weights."
     arch, n = d['arch'], len(d['classes'])
@@ -198,7 +198,7 @@ def read_model(
     except UserError as e: raise UserError(printable(e)) from None  # it may quote the file
     return module, d
 
-
+# %% ../../nbs/api/60_deploy.file.ipynb #a00d2c9c
 def write_model(
     path: str | Path,  # the file
     module: nn.Module,  # body and head

@@ -84,7 +84,7 @@ def _square(photo, res, method, resample):
 class _Unread:
     why: str
 
-
+# %% ../../nbs/api/61_deploy.model.ipynb #14c0d4a5
 _OTHER = Reason.NOT_A_PHOTO, Reason.NOT_A_FILE, Reason.LINK_ABOVE, Reason.READ_ALREADY  # no rows of their own
 
 
@@ -93,7 +93,7 @@ def _in_folder(folder):
     files, skipped = photo_files(folder)
     return [(f, f) for f in files] + [(s.path, _Unread(s.text)) for s in skipped if s.reason not in _OTHER]
 
-
+# %% ../../nbs/api/61_deploy.model.ipynb #2e9a39cd
 def _named(photos):
     "Name and photo for each photo, an `_Unread` where a file can't be one."
     from PIL import Image
@@ -182,7 +182,7 @@ def _rank(run):
     place = names.index(name) if name in names else len(names)
     return -size, quick, run['seed'], place, run['recipe'], run['arch']
 
-
+# %% ../../nbs/api/61_deploy.model.ipynb #e70ff330
 def _choose(st, say):
     "The file of the model that stands for a study."
     if not len(st.runs): raise UserError(f'{st.path} has no finished run yet; start the same study again')
@@ -223,7 +223,7 @@ def model(
     if run not in set(self.runs.run): raise UserError(f"there is no run '{run}'; see the column run of .runs")
     return Model.load(self.path/'runs'/run, say)
 
-
+# %% ../../nbs/api/61_deploy.model.ipynb #419bc77a
 @patch(nm='predict')
 def _predict(
     self: Study,

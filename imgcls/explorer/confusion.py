@@ -51,7 +51,7 @@ def run(
     more = ' …' if len(names) > 4 else ''
     raise UserError(f"there is no run '{name}'; the runs are {', '.join(names[:4])}{more}")
 
-
+# %% ../../nbs/api/40_explorer.confusion.ipynb #e2cd400f
 @patch
 def at(
     self: Predictions,
@@ -94,7 +94,7 @@ def _files(items):
     items = [] if isinstance(items, pd.DataFrame) else list(items)
     return [str(p) for p in items] if items and all(isinstance(p, str | Path) for p in items) else None
 
-
+# %% ../../nbs/api/40_explorer.confusion.ipynb #1786619f
 def _of_fastai(learn, probs, targets):
     # with a loss of PyTorch's own, fastai returns scores instead of probabilities
     if not hasattr(learn.loss_func, 'activation'): probs = probs.softmax(1)
@@ -229,13 +229,13 @@ def photos(self: Confusion) -> pd.DataFrame:
     return pd.DataFrame(dict(path=paths, label=names[self.targets], predicted=names[best],
                              probability=self.probs.max(1), right=best == self.targets))
 
-
+# %% ../../nbs/api/40_explorer.confusion.ipynb #76fece9f
 @patch(as_prop=True)
 def worst(self: Confusion) -> pd.DataFrame:
     "Photos with a wrong prediction, the most confident first."
     return self.photos[~self.photos.right].sort_values('probability', ascending=False)
 
-
+# %% ../../nbs/api/40_explorer.confusion.ipynb #a3cfc35a
 @patch(as_prop=True)
 def unsure(self: Confusion) -> pd.DataFrame:
     "All photos, the one with the lowest probability of its predicted class first."
@@ -262,7 +262,7 @@ def _title(row, p):
     words = dict(arch=row.arch, recipe=row.recipe, seed=f'seed {row.seed}')
     return ', '.join([p.title, size, *(text for k, text in words.items() if p.runs[k].nunique() > 1)])
 
-
+# %% ../../nbs/api/40_explorer.confusion.ipynb #f372f6c2
 def confusion(
     source: object,  # see `predictions`
     *args,  # more for `predictions`: probabilities, classes, paths

@@ -28,7 +28,7 @@ def _size_of_epochs(p, top):
     "Bytes that probabilities and curves of all epochs take."
     return int(p.runs.epochs.sum())*(len(p.targets)*top*4+len(p.classes)*404)*4/3
 
-
+# %% ../../nbs/api/45_explorer.file.ipynb #d2607970
 def _inside_run(host, i, top, every):
     "What a page keeps of a run."
     probs = np.nan_to_num(np.asarray(host.probs(i), np.float32))
@@ -84,7 +84,7 @@ def _inside(host, order, limit):
     inside = dict(runs=runs, top=top, files=names, nearest=nearest, train=train, why=why)
     return dict(inside, data=dict(host.start()), thumbs=[], missing='not in this file'), every
 
-
+# %% ../../nbs/api/45_explorer.file.ipynb #71ad4f6d
 def explorer_fragment(
     source: object,  # see `imgcls.explorer.widget.explore`
     *args,  # likewise

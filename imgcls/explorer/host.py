@@ -7,6 +7,7 @@ __all__ = ['b64', 'shares', 'top_class', 'pr_curve', 'Alike', 'Nearest', 'Explor
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0003
 import base64
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -240,3 +241,22 @@ def photo(
     probs, rest = [[int(c), round(float(p[c]), 5)] for c in best], round(max(0., 1-float(p[best].sum())), 5)
     return dict(image=image, file=short_name(self.path(j), j), note=note, probs=probs, rest=rest,
                 nearest=alike, why=why)
+
+# %% ../../nbs/api/43_explorer.host.ipynb #a43c0018
+def _last(answer, n):
+    "The part of a run that is about its last epoch; `n` photos."
+    return dict({k: b64(np.frombuffer(base64.b64decode(v), '<u2')[-n:]) for k, v in answer.items()}, epochs=1)
+
+
+@patch
+def first(
+    self: ExplorerHost,
+    limit: int,  # bytes that they may take
+) -> list:  # [call, arguments, answer]; empty where they would take more
+    "Return the answers to what the page asks first."
+    start = self.start()
+    whole = self.run(start['start'])
+    for run in (whole, _last(whole, start['n'])):
+        known = [['start', [], start], ['run', [start['start']], run]]
+        if len(json.dumps(known)) <= limit: return known
+    return []

@@ -13,6 +13,7 @@ from html import escape
 from importlib.resources import files
 
 import anywidget
+from traitlets import Float, List
 
 from ..core import UserError, palette
 
@@ -22,7 +23,7 @@ def _colours(name):
     if not name.endswith('.css'): return f'var IC_PALETTE = {json.dumps(palette())};'
     return '.imgcls { ' + ' '.join(f'--ic-{k}: {v};' for k, v in palette()['colours'].items()) + ' }'
 
-
+# %% ../../nbs/api/42_explorer.page.ipynb #0e5eb478
 def static(
     *names: str,  # of files in `imgcls/static`, all scripts or all style sheets
 ) -> str:  # JavaScript or CSS
@@ -40,11 +41,16 @@ class Html(str):
 # %% ../../nbs/api/42_explorer.page.ipynb #c3415772
 class LiveWidget(anywidget.AnyWidget):
     "A widget whose page asks a host in this kernel; a subclass sets `_esm` and `_css` to the page."
+    first = List().tag(sync=True)  # [call, arguments, answer] of what the page asks first
+    # seconds until a kernel that answers other questions first is given up
+    patience = Float(5).tag(sync=True)
+
     def __init__(
         self,
-        host: object,  # has a tuple `calls`: the names of its methods that a page may call
+        host: object,  # has a tuple `calls`: the names of its methods that a page may call; see `first`
+        limit: int = 100_000,  # bytes that the answers of `host.first` may take
     ):
-        super().__init__()
+        super().__init__(first=host.first(limit) if hasattr(host, 'first') else [])
         self.host, self.picture = host, ''
         self.on_msg(self._answer)
 
@@ -108,7 +114,7 @@ def _frame():
     return (f'body{{margin:0;padding:1rem;background:{c["soft"]}}}main{{max-width:84rem;margin:0 auto}}'
             f'h1{{font:600 1.25rem system-ui,sans-serif;margin:.25rem 0 1rem;color:{c["ink"]}}}')
 
-
+# %% ../../nbs/api/42_explorer.page.ipynb #a790ec54
 def page(
     title: str,  # of the page
     body: str,  # from `fragment`

@@ -64,7 +64,7 @@ def _bytes_each(pool, paths, side, quality):
     sizes = [len(j)+3 for j in pool.map(lambda p: small_jpeg(p, side, quality), sample) if j]
     return np.mean(sizes)*1.05 if sizes else 0
 
-
+# %% ../../nbs/api/41_explorer.thumbnails.ipynb #12ffddd7
 def thumbnails(
     paths: list,  # photos, the most important first; None for one that is not known
     budget: float,  # bytes that all of them together may take

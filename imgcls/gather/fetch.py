@@ -20,7 +20,6 @@ from pathlib import Path
 from urllib.request import getproxies
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from fastcore.basics import patch
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 from yarl import URL
@@ -34,10 +33,11 @@ from imgcls.gather.servers import (
     Limits,
     Resolver,
     Room,
+    check_end,
+    check_head,
     clock,
     exceptions,
     fault,
-    is_text,
     judge,
     look_up,
     retry_after,
@@ -54,7 +54,7 @@ _MOVED = {301, 302, 303, 307, 308}
 _DOWN = {'timeout', 'refused', 'no such host', 'name server', 'unreachable', 'no network', 'tls', 'http 429',
          'http 503'}
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #04d775a6
 @dataclass(frozen=True)
 class Answer:
     "What a server sent, whole."
@@ -95,19 +95,10 @@ class Fetcher:
 
     async def __aexit__(self, *_): await self._session.close()
 
-    def limit(
-        self,
-        host: str,  # the name of a server, with its port where that is not the usual one
-        per_minute: float = 0,  # questions, spread evenly; 0 for no limit
-        concurrent: int | None = None,  # at once; `per_host` if not given
-    ):
-        "Set how often a server is asked; call it before the server is."
-        self._hosts[host.lower()] = Host(concurrent or self.per_host, per_minute, kept=True)
-
 # %% ../../nbs/api/74_gather.fetch.ipynb #ce422212
 class _Shut(FetchError): "A server that is not asked any more."
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #2e6f8409
 @patch
 @asynccontextmanager
 async def _place(self: Fetcher, url):
@@ -135,7 +126,7 @@ def _record(self: Fetcher, host, error=None):
         host.shut_until, host.failed = clock() + self.limits.patience, 0
     return error
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #a2359614
 @patch
 def _refused(self: Fetcher, host, answer, url):
     "The error for an answer that is not what was asked for."
@@ -185,18 +176,6 @@ async def _pieces(self: Fetcher, r):
         yield chunk
 
 # %% ../../nbs/api/74_gather.fetch.ipynb #c19eeaef
-def _check_head(out, r):
-    if is_text(bytes(out.getbuffer()[:512])):
-        raise FetchError('not an image', detail=f'but text, sent as {short(r.content_type, 40)}')
-
-
-def _check_end(out, r, ended, link):
-    if not out.tell(): raise FetchError('empty')
-    if not ended(): raise FetchError('wrong length', detail='the packed body is cut off')
-    if link is not None and isinstance(link.exception(), HttpProcessingError):
-        raise FetchError('wrong length', detail=f'more than the {r.content_length:,} bytes announced')
-
-
 @patch
 async def _body(self: Fetcher, r, most, image):
     "The body of an answer, unpacked, and the room it takes; raise `FetchError` as soon as a bound is passed."
@@ -209,12 +188,12 @@ async def _body(self: Fetcher, r, most, image):
             async for chunk in self._pieces(r):
                 for piece in unpack(chunk):
                     n = out.tell() + out.write(piece)
-                    if image and n >= 512 > n - len(piece): _check_head(out, r)
+                    if image and n >= 512 > n - len(piece): check_head(out, r.content_type)
                     if n > most:
                         raise FetchError('gzip bomb' if packing else 'too large', detail=f'over {most:,}')
                     if n > _SMALL and not room: room = await self._room.take(expected)
-            _check_end(out, r, ended, link)
-            if image: _check_head(out, r)
+            check_end(out, r.content_length, ended, link)
+            if image: check_head(out, r.content_type)
             return out.getvalue(), room
         except BaseException: self._room.give(room); raise
 
@@ -231,7 +210,7 @@ class _Question:
     most: int  # bytes
     image: bool = False  # is a photo wanted?
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #d23da9fa
 @patch
 async def _read(self: Fetcher, r, q, url):
     "The `Answer`, or the link where a redirect leads."
@@ -241,14 +220,14 @@ async def _read(self: Fetcher, r, q, url):
     etag, modified = r.headers.get('ETag', ''), r.headers.get('Last-Modified', '')
     return Answer(body, str(url), r.content_type, etag, r.status, modified, room)
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #fa5ac017
 def _target(url, to, first):
     "Where a redirect leads."
     if not to: raise FetchError('bad answer', url, 'a redirect to nowhere')
     try: return url.join(URL(to))
     except ValueError: raise FetchError('bad url', to, f'where {short(first, 60)} leads') from None
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #12b80fb0
 @patch
 async def _follow(self: Fetcher, q, last):
     "The `Answer` for a question, after redirects."
@@ -277,7 +256,7 @@ def _retrying(self: Fetcher):
     again = retry_if_exception(lambda e: isinstance(e, FetchError) and e.retry)
     return AsyncRetrying(stop=enough, wait=wait, retry=again, reraise=True)
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #7ea11772
 @patch
 async def _try(self: Fetcher, q):
     "The `Answer`, with as many tries as are worth it."
@@ -299,7 +278,7 @@ async def _hold(self: Fetcher, q):
     try: yield answer
     finally: self._room.give(answer.room)
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #2bc5cf78
 @patch
 def hold(
     self: Fetcher,
@@ -312,7 +291,7 @@ def hold(
     usual = {'Accept': accept, 'Accept-Encoding': 'identity'}
     return self._hold(_Question(url, usual, headers or {}, self.limits.max_bytes, image))
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #63b7f873
 @patch
 async def get(
     self: Fetcher,
@@ -329,7 +308,7 @@ def _query(params):
     as_text = lambda v: str(v).lower() if isinstance(v, bool) else str(v)
     return {k: as_text(v) for k, v in (params or {}).items() if v is not None}
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #fe6461f9
 def _parse(body, url):
     try: return json.loads(body)
     except (ValueError, RecursionError) as e:
@@ -344,14 +323,14 @@ def _kept(file):
         return news, kept['answer']
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError): return {}, None
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #90aaf586
 def _keep(file, answer, content):
     "Write an answer to a file of the cache."
     news = {'If-None-Match': answer.etag, 'If-Modified-Since': answer.modified}
     if not any(news.values()): return
     with atomic(file, sync=False) as tmp: tmp.write_text(json.dumps(dict(news=news, answer=content)))
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #0ba66871
 @patch
 async def ask(
     self: Fetcher,
@@ -372,6 +351,17 @@ async def ask(
     if file: _keep(file, a, content)
     return content
 
+# %% ../../nbs/api/74_gather.fetch.ipynb #8132e619
+@patch
+def limit(
+    self: Fetcher,
+    host: str,  # the name of a server, with its port where that is not the usual one
+    per_minute: float = 0,  # questions, spread evenly; 0 for no limit
+    concurrent: int | None = None,  # at once; `per_host` if not given
+):
+    "Set how often a server is asked; call it before the server is."
+    self._hosts[host.lower()] = Host(concurrent or self.per_host, per_minute, kept=True)
+
 # %% ../../nbs/api/74_gather.fetch.ipynb #2da4bc01
 _DOORS = 'https://api.inaturalist.org/', 'https://api.gbif.org/', 'https://commons.wikimedia.org/'
 _PROXY = ' (a proxy is set on this machine; it is not used, because it would hide whom we connect to)'
@@ -383,7 +373,7 @@ async def _knock(self: Fetcher, url):
     except FetchError as e: return e.reason.startswith('http')  # it answered, if only to refuse
     return True
 
-
+# %% ../../nbs/api/74_gather.fetch.ipynb #01d77a11
 @patch
 async def online(
     self: Fetcher,

@@ -46,7 +46,7 @@ class Gathered:
 
     def __len__(self): return len(self.df)
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #c88f476c
 def _manifest(folder):
     "The manifest of a folder as a table."
     try: t = pd.read_csv(Path(folder)/'manifest.csv', dtype=str, keep_default_na=False)
@@ -76,7 +76,7 @@ def _notes(g, terms, df):
                      'smaller min_side')
     return notes
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #af0a982f
 def _summary(g, terms):
     "The result; raise `UserError` where there is no photo."
     df, refused = _manifest(g.shelf.out), defaultdict(Counter)
@@ -106,7 +106,7 @@ def _providers(source, original, every):
     if not found: raise UserError(f"no provider was named; there are {', '.join(PROVIDERS)}")
     return found
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #921fb2f9
 def _terms(terms, providers):
     "The terms, each once, none of which gives the folder of another."
     terms = [*dict.fromkeys(str(t).strip() for t in ([terms] if isinstance(terms, str) else terms))]
@@ -119,12 +119,12 @@ def _terms(terms, providers):
             raise UserError(f'{both} would share the folder {safe_name(t)}; take one of them')
     return terms
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #33e1c68a
 def _whole(name, n):
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise UserError(f'{name}: expected a whole number, 1 or more; got {n!r}')
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #d07e1b24
 def _per_class(n, providers):
     "A search gives a hundred photos unless another number is named, a list or a folder all that it has."
     if n is not None: _whole('per_class', n)
@@ -233,7 +233,7 @@ def contact_sheet(
 # %% ../../nbs/api/79_gather.gather.ipynb #1465b46a
 def _escaped(text): return re.sub(r'([\\\\`*_\[\](){}#+!|~-])', r'\\\1', html.escape(text, quote=False))
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #60837877
 class _Markdown:
     "How credits are written as Markdown."
     text = staticmethod(_escaped)
@@ -273,12 +273,12 @@ def _link(text, url, lang):
     text, url = plain(text) or 'untitled', web(url)
     return lang.link(text, url) if url else lang.text(text)
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #ab253a92
 def _credit(r, lang):
     author = lang.text(plain(r.author) or 'unknown author')
     return f'{_link(r.title or r.path, r.page or r.url, lang)} by {author}, {lang.code(r.path)}'
 
-
+# %% ../../nbs/api/79_gather.gather.ipynb #b7934073
 def _credits(t, lang):
     "The list in one of two languages."
     authors, changed = t.author[t.author != ''].nunique(), int((t.sha256 != t.original_sha256).sum())

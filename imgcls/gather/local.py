@@ -26,6 +26,7 @@ from imgcls.gather.records import (
     _near,
     did_you_mean,
     get_at,
+    items_at,
     licence_id,
     plain,
     same_name,
@@ -45,14 +46,6 @@ class Folder(Provider):
     name, licensed, labels, lists, local = 'folder', False, True, True, True
 
     async def look_up(self, term, ask): return self._root(term).absolute()
-
-    def _root(self, term):
-        "The folder that is meant."
-        path = Path(self.base, os.path.expanduser(term))
-        if os.path.isdir(path): return path
-        near = _inside(path.parent)
-        help = did_you_mean(path.name, near) if near else 'check the name'
-        raise ProviderError(f"{self.name}: no folder {plain(str(path))}; {help}")
 
     async def pages(self, root, ask, licences):
         unreadable = lambda e: self.left_out.update([f'unreadable folder ({e.strerror})'])
@@ -77,13 +70,23 @@ class Folder(Provider):
         return [Record(str(path), licence='unknown', title=path.stem, id='/'.join(inside),
                        label=inside[0] if len(inside) > 1 else '')]
 
+# %% ../../nbs/api/72_gather.local.ipynb #fc93ccca
+@patch
+def _root(self: Folder, term):
+    "The folder that is meant."
+    path = Path(self.base, os.path.expanduser(term))
+    if os.path.isdir(path): return path
+    near = _inside(path.parent)
+    help = did_you_mean(path.name, near) if near else 'check the name'
+    raise ProviderError(f"{self.name}: no folder {plain(str(path))}; {help}")
+
 # %% ../../nbs/api/72_gather.local.ipynb #e851fa76
 def _below(folder, depth=4):
     "All folders in a folder, and in these."
     here = [Path(folder, name) for name in _inside(folder)] if depth else []
     return here + [p for h in here for p in _below(h, depth - 1)]
 
-
+# %% ../../nbs/api/72_gather.local.ipynb #4db257b4
 class Kaggle(Folder):
     "The input of a Kaggle notebook; the term is a folder in it, or the name of one."
     name, base = 'kaggle', '/kaggle/input'
@@ -115,7 +118,7 @@ def _synsets():
                             'install timm again') from None
     return {number: words for number, _, words in (line.partition('\t') for line in lines)}
 
-
+# %% ../../nbs/api/72_gather.local.ipynb #96a9de0d
 @lru_cache
 def _class_of(number):
     "The first word for a synset, with the second where another synset begins with the same."
@@ -126,7 +129,7 @@ def _class_of(number):
 # %% ../../nbs/api/72_gather.local.ipynb #4cf52042
 def _named(number): return f'{number} ({_synsets()[number]})'
 
-
+# %% ../../nbs/api/72_gather.local.ipynb #f5530546
 def _synset(term):
     "The number of a synset; raise `ProviderError` where the term is none, or several."
     synsets, words = _synsets(), term.lower().strip()
@@ -189,32 +192,36 @@ class HuggingFace(Provider):
         licence = await self._licence(name, ask)
         return name, label.strip(), licence, await self._splits(name, ask)
 
-    async def _licence(self, name, ask):
-        try: card = await ask(f'{self.hub}/api/datasets/{name}', None, self.headers)
-        except UserError as e:
-            self.notes.append(f"huggingface: can't read the card of {name} ({e}), so its licence is unknown")
-            return 'unknown'
-        given = get_at(card, 'cardData', 'license')
-        if isinstance(given, list) and len(given) == 1: given = given[0]
-        id = licence_id(given)
-        if id == 'unknown' and plain(given):
-            self.notes.append(f"huggingface: {name} has the licence '{plain(given)}'")
-        return id
+# %% ../../nbs/api/72_gather.local.ipynb #e0584640
+@patch
+async def _licence(self: HuggingFace, name, ask):
+    try: card = await ask(f'{self.hub}/api/datasets/{name}', None, self.headers)
+    except UserError as e:
+        self.notes.append(f"huggingface: can't read the card of {name} ({e}), so its licence is unknown")
+        return 'unknown'
+    given = get_at(card, 'cardData', 'license')
+    if isinstance(given, list) and len(given) == 1: given = given[0]
+    id = licence_id(given)
+    if id == 'unknown' and plain(given):
+        self.notes.append(f"huggingface: {name} has the licence '{plain(given)}'")
+    return id
 
-    async def _splits(self, name, ask):
-        "(config, split) of the config that is read."
-        answer = await ask(f'{self.base}/splits', dict(dataset=name), self.headers)
-        pairs = [(get_at(x, 'config'), get_at(x, 'split')) for x in self.list_at(answer, 'splits')]
-        pairs = [p for p in pairs if all(isinstance(x, str) and plain(x) for x in p)]
-        if not pairs:
-            raise ProviderError(f'huggingface: {name} has nothing to show; '
-                                f'see https://huggingface.co/datasets/{name}')
-        configs = [*dict.fromkeys(c for c, _ in pairs)]
-        config = 'default' if 'default' in configs else configs[0]
-        if len(configs) > 1:
-            of = ', '.join(sorted(map(plain, configs))[:10])
-            self.notes.append(f"huggingface: of {name}, '{plain(config)}' is read, one of {of}")
-        return [*dict.fromkeys(p for p in pairs if p[0] == config)]
+# %% ../../nbs/api/72_gather.local.ipynb #c65c304f
+@patch
+async def _splits(self: HuggingFace, name, ask):
+    "(config, split) of the config that is read."
+    answer = await ask(f'{self.base}/splits', dict(dataset=name), self.headers)
+    pairs = [(get_at(x, 'config'), get_at(x, 'split')) for x in self.list_at(answer, 'splits')]
+    pairs = [p for p in pairs if all(isinstance(x, str) and plain(x) for x in p)]
+    if not pairs:
+        raise ProviderError(f'huggingface: {name} has nothing to show; '
+                            f'see https://huggingface.co/datasets/{name}')
+    configs = [*dict.fromkeys(c for c, _ in pairs)]
+    config = 'default' if 'default' in configs else configs[0]
+    if len(configs) > 1:
+        of = ', '.join(sorted(map(plain, configs))[:10])
+        self.notes.append(f"huggingface: of {name}, '{plain(config)}' is read, one of {of}")
+    return [*dict.fromkeys(p for p in pairs if p[0] == config)]
 
 # %% ../../nbs/api/72_gather.local.ipynb #850319c1
 @patch
@@ -230,10 +237,9 @@ def _columns(self: HuggingFace, name, answer):
         raise ProviderError(f'huggingface: {name} has no column of photos; it has {have}')
     labels = [n for n, t in kinds.items() if get_at(t, '_type') == 'ClassLabel' or n in ('label', 'class')]
     label = 'label' if 'label' in labels else labels[0] if labels else None
-    names = get_at(kinds.get(label), 'names')
-    return photos[0], label, names if isinstance(names, list) else []
+    return photos[0], label, items_at(kinds.get(label), 'names')
 
-
+# %% ../../nbs/api/72_gather.local.ipynb #51b67e13
 @patch
 def _where(self: HuggingFace, name, label, column, names):
     "The condition for one label, in the words of the service."
@@ -263,7 +269,7 @@ async def pages(self: HuggingFace, what, ask, licences):
             if rows in ([], before) or offset >= (whole_number(answer.get('num_rows_total')) or 0): break
             before = rows
 
-
+# %% ../../nbs/api/72_gather.local.ipynb #4c0a891c
 @patch
 def photos(self: HuggingFace, item):
     item, (photo, label, names), where, name, licence = item

@@ -41,19 +41,19 @@ def _dots(img):
     size = math.ceil(img.width/k), math.ceil(img.height/k)
     return np.asarray(img.resize(size, Image.Resampling.NEAREST))
 
-
+# %% ../../nbs/api/75_gather.looks.ipynb #2dae9183
 def is_grey(img):
     "Are red, green and blue nearly the same?"
     return np.percentile(np.ptp(_dots(img), axis=-1), 99) <= _GREY
 
-
+# %% ../../nbs/api/75_gather.looks.ipynb #d3bdefd4
 def is_drawing(img):
     "Do eight colours fill most of it?"
     colours = _dots(img).reshape(-1, 3).astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     counts = np.unique(colours, return_counts=True)[1]
     return np.sort(counts)[-8:].sum() >= _DRAWN*counts.sum()
 
-
+# %% ../../nbs/api/75_gather.looks.ipynb #e1d7c2b0
 FILTERS = {'grey': (is_grey, Reason.GREY, 'without colours'),
             'drawing': (is_drawing, Reason.DRAWING, 'drawn, or cut out on a flat ground')}
 
@@ -67,7 +67,7 @@ class Verdict:
     labels: tuple = ()  # the classes of its group
     lost: tuple = ()  # photos that were to be kept until now and are no longer
 
-
+# %% ../../nbs/api/75_gather.looks.ipynb #54f97561
 class _Photo(NamedTuple):
     sha256: str
     pixels: int
@@ -115,7 +115,7 @@ def _rank(self: Seen, id):
     p = self._photos[id]
     return -p.pixels, p.sha256, str(id)
 
-
+# %% ../../nbs/api/75_gather.looks.ipynb #b17fa6fe
 @patch
 def _kept(self: Seen, group):
     fixed = {id for id in group if self._photos[id].fixed}

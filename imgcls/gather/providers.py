@@ -24,6 +24,7 @@ from imgcls.gather.records import (
     check_licences,
     did_you_mean,
     get_at,
+    items_at,
     licence_id,
     plain,
     same_name,
@@ -39,7 +40,7 @@ PROVIDERS = {}  # name → class
 class ProviderError(UserError):
     "A provider can't answer: the term is unknown to it, it needs something, or its answer is odd."
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #53b7ff13
 class Provider:
     "A source of photos; to add one, write a subclass with a `name`, `look_up`, `pages` and `photos`."
     name = ''
@@ -90,7 +91,7 @@ def _why_not(self: Provider, record, seen, licences):
     else: wanted = not self.licensed or record.licence not in ('all-rights-reserved', 'unknown')
     return '' if wanted else f'licence {record.licence}'
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #b8e74464
 @patch
 def _usable(self: Provider, item, seen, licences):
     "Those records of an item that can be used; the others are counted."
@@ -130,8 +131,8 @@ def list_at(self: Provider, answer, *path):
     if isinstance(x, list): return x
     for place in (('error', 'info'), ('error',), ('detail',), ('message',)):
         if why := plain(get_at(answer, *place)): raise ProviderError(f'{self.name} refused: {why}')
-    where = next((path[:i] for i in range(len(path)) if not isinstance(get_at(answer, *path[:i]), dict)),
-                 path)
+    where = path
+    while where and not isinstance(get_at(answer, *where[:-1]), dict): where = where[:-1]
     got = shape_of(get_at(answer, *where)) + (' there' if where == path else '')
     raise ProviderError(f'{self.name}: expected a list at "{".".join(path)}" in the answer, got {got}')
 
@@ -142,8 +143,7 @@ class INaturalist(Provider):
 
     async def look_up(self, term, ask):
         "The number of a taxon; of several with this name, the one with the most observations."
-        answer = await ask(f'{self.base}/taxa', dict(q=term, per_page=30))
-        taxa = self.list_at(answer, 'results')
+        taxa = self.list_at(await ask(f'{self.base}/taxa', dict(q=term, per_page=30)), 'results')
         taxa = [t for t in taxa if whole_number(get_at(t, 'id')) and plain(get_at(t, 'name'))]
         names = lambda t: map(t.get, ('name', 'preferred_common_name', 'matched_term'))
         alike = [t for t in taxa if same_name(term, *names(t))]
@@ -167,8 +167,7 @@ async def pages(self: INaturalist, taxon, ask, licences):
                   order_by='id', order='asc', id_above=0)
     if licences is None: params['photo_licensed'] = 'true'
     elif not {'all-rights-reserved', 'unknown'} & {*licences}:
-        # it knows those of Creative Commons
-        params['photo_license'] = ','.join(x for x in licences if x != 'pdm')
+        params['photo_license'] = ','.join(x for x in licences if x != 'pdm')  # which it doesn't know
     if params.get('photo_license') == '': return
     while True:
         answer = await ask(f'{self.base}/observations', params)
@@ -184,13 +183,12 @@ def _sized(url, size):
     "The address of the same photo in another size: square, small, medium, large (1,024 pixels), original."
     return re.sub(r'/(?:square|small|medium|large|original)\.(\w*)', rf'/{size}.\1', url)
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #15b0225b
 @patch
 def photos(self: INaturalist, o):
-    some = get_at(o, 'photos')
-    return [self._photo(o, p) for p in some] if isinstance(some, list) and some else ['no photo in it']
+    return [self._photo(o, p) for p in items_at(o, 'photos')] or ['no photo in it']
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #ec10bfed
 @patch
 def _photo(self: INaturalist, o, p):
     if not isinstance(p, dict): return 'no photo in it'
@@ -221,7 +219,7 @@ class GBIF(Provider):
         if len(alike) == 1:
             self.notes.append(f"gbif: '{plain(term)}' is taken as {[*alike.values()][0]}")
             return [*alike][0]
-        latin = [m, *(x if isinstance(x := m.get('alternatives'), list) else [])]
+        latin = [m, *items_at(m, 'alternatives')]
         near = [*alike.values(), *(plain(get_at(x, 'canonicalName')) for x in latin), *others]
         near = [*dict.fromkeys(filter(None, near))][:5]
         help = f"the nearest are {', '.join(near)}" if near else 'it knows living things by their Latin names'
@@ -233,11 +231,9 @@ class GBIF(Provider):
         alike, others = {}, []
         for t in self.list_at(await ask(f'{self.base}/species/search', params), 'results'):
             key, name = whole_number(get_at(t, 'key')), plain(get_at(t, 'canonicalName'))
-            names = get_at(t, 'vernacularNames')
-            names = [get_at(v, 'vernacularName') for v in names] if isinstance(names, list) else []
-            if not key or not name: continue
-            if same_name(term, *names): alike[key] = name
-            else: others.append(name)
+            names = [get_at(v, 'vernacularName') for v in items_at(t, 'vernacularNames')]
+            if key and name and same_name(term, *names): alike[key] = name
+            elif key and name: others.append(name)
         return alike, others
 
 # %% ../../nbs/api/71_gather.providers.ipynb #188115ef
@@ -255,14 +251,12 @@ async def pages(self: GBIF, taxon, ask, licences):  # noqa: F811
     self.notes.append(f'gbif: stopped after {self._most:,} observations of taxon {taxon}; '
                       'a narrower term finds others')
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #b5138a06
 @patch
 def photos(self: GBIF, o):  # noqa: F811
-    media = get_at(o, 'media')
-    if not isinstance(media, list) or not media: return ['no photo in it']
-    return [self._photo(o, i, m) for i, m in enumerate(media)]
+    return [self._photo(o, i, m) for i, m in enumerate(items_at(o, 'media'))] or ['no photo in it']
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #b00e009e
 @patch
 def _photo(self: GBIF, o, i, m):
     if not isinstance(m, dict) or m.get('type') != 'StillImage': return 'no photo in it'
@@ -333,11 +327,10 @@ class Wikimedia(Provider):
             more = {k: v for k, v in more.items() if isinstance(v, str | int) and k not in params}
 
     def photos(self, p):
-        info = get_at(p, 'imageinfo')
-        if not isinstance(info, list) or not info or not isinstance(info[0], dict): return ['no photo in it']
-        return [self._photo(p, info[0])]
+        return [self._photo(p, info) for info in items_at(p, 'imageinfo')[:1]] or ['no photo in it']
 
     def _photo(self, p, info):
+        if not isinstance(info, dict): return 'no photo in it'
         mime = plain(info.get('mime'), 30)
         if mime not in _PHOTO_TYPES: return f"not a photo ({mime or 'unknown type'})"
         about = lambda key: get_at(info, 'extmetadata', key, 'value')
@@ -351,12 +344,12 @@ class Wikimedia(Provider):
 def _ddgs():
     try:
         from ddgs import DDGS
-        return DDGS
     except ImportError:
         raise ProviderError('duckduckgo and bing need the package ddgs; '
                             'install it (pip install ddgs), or use another provider') from None
+    return DDGS
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #3d025a90
 class DDGS(Provider):
     "What search engines show, by the package ddgs (github.com/deedy5/ddgs)."
     name, licensed, rate = 'ddgs', False, 20
@@ -390,7 +383,7 @@ class DDGS(Provider):
         if not isinstance(p, dict): return ['no photo in it']
         return [Record(web(p.get('image')), p.get('url'), title=p.get('title'))]
 
-
+# %% ../../nbs/api/71_gather.providers.ipynb #3a4b5358
 class DuckDuckGo(DDGS): name = _backend = 'duckduckgo'
 class Bing(DDGS): name = _backend = 'bing'
 

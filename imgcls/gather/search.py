@@ -30,6 +30,9 @@ from .shelf import COPIES, Shelf, key_of, rows_of, safe_name
 from .verify import Checkers
 
 # %% ../../nbs/api/78_gather.search.ipynb #e8ba8c0e
+_IN_MEMORY = 96  # photos, at most
+
+
 @dataclass
 class Gathering:
     "Everything that one call of `gather` works with."
@@ -52,23 +55,24 @@ class Gathering:
         self.turns = defaultdict(lambda: asyncio.Semaphore(2*self.fetcher.per_host))
         self.bars, self.names = {}, {c.casefold(): c for c in self.shelf.count}
 
-    def label(self, name):
-        "The class that a name stands for; it is the name of its folder, too."
-        name = safe_name(name)
-        return self.names.setdefault(name.casefold(), name)
-
     def missing(self, label): return self.per_class - self.shelf.count[label]
 
-    def bar(self, label, steps=1):
-        "Show that so many more photos of a class are there."
-        if label not in self.bars:
-            total = None if math.isinf(self.per_class) else self.per_class
-            self.bars[label] = progress(repeat(label), total, label)
-            steps += self.shelf.count[label]
-        for _ in range(min(steps, self.per_class)): next(self.bars[label], None)
+# %% ../../nbs/api/78_gather.search.ipynb #afe2bc40
+@patch
+def label(self: Gathering, name):
+    "The class that a name stands for; it is the name of its folder, too."
+    name = safe_name(name)
+    return self.names.setdefault(name.casefold(), name)
 
-
-_IN_MEMORY = 96  # photos, at most
+# %% ../../nbs/api/78_gather.search.ipynb #a35b6eed
+@patch
+def bar(self: Gathering, label, steps=1):
+    "Show that so many more photos of a class are there."
+    if label not in self.bars:
+        total = None if math.isinf(self.per_class) else self.per_class
+        self.bars[label] = progress(repeat(label), total, label)
+        steps += self.shelf.count[label]
+    for _ in range(min(steps, self.per_class)): next(self.bars[label], None)
 
 # %% ../../nbs/api/78_gather.search.ipynb #bf3fc281
 _MOMENTARY = Reason.HUNG, Reason.OUT_OF_MEMORY, Reason.UNREADABLE, Reason.MISSING
@@ -93,7 +97,7 @@ def _read(path):
         return Path(path).read_bytes()
     except OSError as e: raise PhotoError(Reason.UNREADABLE, e.strerror or str(e)) from None
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #3253034e
 @asynccontextmanager
 async def _data(record, fetcher):
     "The bytes of a photo; without a fetcher it is on this machine."
@@ -101,7 +105,7 @@ async def _data(record, fetcher):
     else:
         async with fetcher.hold(record.url) as answer: yield answer.body
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #6fd6b38d
 @patch
 async def bring(self: Gathering, record, key, local):
     "Fetch and check a photo, and write it under its hidden name; return what is known of it, or the error."
@@ -124,14 +128,14 @@ def why_copy(self: Gathering, key, row=None):
     label = key.partition('\n')[0]
     return v.reason.value, plain(f"also found for {' and '.join(x for x in v.labels if x != label)}")
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #aa914c75
 @patch
 def turn_down(self: Gathering, record, label, reason, detail='', checked=None):
     "Write down that a photo isn't taken, and count it."
     self.shelf.refuse(record, label, reason, detail, checked)
     self.refused[label][reason] += 1
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #c384aa13
 @patch
 def decide(self: Gathering, record, label, key, c):
     "Take a photo or write down why not; `c` is what is known of it, or the error."
@@ -153,7 +157,7 @@ async def _end(tasks):
     for t in tasks: t.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #bd6061a3
 class Search:
     "One provider asked for one term."
     def __init__(self, all: Gathering, provider, term: str, label: str):
@@ -168,21 +172,6 @@ class Search:
         if self.all.missing(label) <= 0: self.more.add(label)
         return label in self.more
 
-    async def run(self):
-        "To its end, or until the class is full; return the classes of which there is more."
-        finding = asyncio.create_task(self.find())
-        finding.add_done_callback(lambda _: self.came.set())
-        try:
-            while self.pending or not finding.done():
-                if not self.provider.labels and self.full(self.usual): break
-                if self.pending: await self.next()
-                else:
-                    self.came.clear()
-                    await self.came.wait()
-            if finding.done(): await finding
-            return self.more
-        finally: await _end([finding, *(t for *_, t in self.pending)])
-
     async def next(self):
         "Decide on the first one."
         record, label, key, task = self.pending[0]
@@ -194,14 +183,33 @@ class Search:
         self.waiting[label] -= 1
         self.went.set()
 
-    async def room(self, label):
-        "Wait until another photo of a class may be fetched; False when it is full."
-        all = self.all
-        while not self.full(label):
-            if self.waiting[label] < all.missing(label) + 8 and len(self.pending) < all.ahead: return True
-            self.went.clear()
-            await self.went.wait()
-        return False
+# %% ../../nbs/api/78_gather.search.ipynb #53673fcb
+@patch
+async def run(self: Search):
+    "To its end, or until the class is full; return the classes of which there is more."
+    finding = asyncio.create_task(self.find())
+    finding.add_done_callback(lambda _: self.came.set())
+    try:
+        while self.pending or not finding.done():
+            if not self.provider.labels and self.full(self.usual): break
+            if self.pending: await self.next()
+            else:
+                self.came.clear()
+                await self.came.wait()
+        if finding.done(): await finding
+        return self.more
+    finally: await _end([finding, *(t for *_, t in self.pending)])
+
+# %% ../../nbs/api/78_gather.search.ipynb #5e2acdc4
+@patch
+async def room(self: Search, label):
+    "Wait until another photo of a class may be fetched; False when it is full."
+    all = self.all
+    while not self.full(label):
+        if self.waiting[label] < all.missing(label) + 8 and len(self.pending) < all.ahead: return True
+        self.went.clear()
+        await self.went.wait()
+    return False
 
 # %% ../../nbs/api/78_gather.search.ipynb #01ab5ee9
 _ENOUGH = 1000  # photos in a row of classes that are full, until a search ends
@@ -220,7 +228,7 @@ def _place(self: Search, record):
     known = key in all.shelf.refusals and not try_again(all.shelf.refusals[key][0])
     return label, '' if known or key in all.shelf.places else key
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #aa352264
 @patch
 async def find(self: Search):
     "Go through what the provider lists, and start to fetch it."
@@ -256,7 +264,7 @@ async def fill(self: Gathering, term):
             self.failed[text] = p.name
     return more
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #aec3ba40
 @patch
 async def fill_all(self: Gathering, terms):
     "Search all terms, and again those of a class that lost photos to another one."
@@ -280,14 +288,14 @@ def photos_in(
     if not folder.is_dir(): raise UserError(f'no folder {folder} to compare with; check the name')
     return sorted(Path(d, f) for d, _, files in os.walk(folder) for f in files if f[0] != '.')
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #031884bf
 def counted(
     counter: Counter,
 ) -> str:  # such as '2 too small, 1 grey'
     "Return counts in words, the largest first."
     return ', '.join(f'{n:,} {reason}' for reason, n in counter.most_common())
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #e292158e
 @patch
 async def remember(self: Gathering, against):
     "Tell `Seen` of all photos that are there."
@@ -305,7 +313,7 @@ async def remember(self: Gathering, against):
     mine = plural(len(files) - bad.total(), 'photo')
     self.say(f'{mine} of yours looked at, so that none comes twice{rest}')
 
-
+# %% ../../nbs/api/78_gather.search.ipynb #64d789df
 @patch
 async def _look_at(self: Gathering, files, bad):
     for f in files:

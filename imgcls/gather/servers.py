@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['AGAIN', 'short', 'FetchError', 'fault', 'is_public', 'exceptions', 'judge', 'look_up', 'Resolver', 'Limits', 'clock',
-           'Host', 'retry_after', 'unpacker', 'is_text', 'Room']
+           'Host', 'retry_after', 'unpacker', 'is_text', 'check_head', 'check_end', 'Room']
 
 # %% ../../nbs/api/73_gather.servers.ipynb #5e74d69e
 import asyncio
 import errno
+import io
 import ipaddress
 import re
 import socket
 import threading
 import zlib
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,7 +24,9 @@ from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError
 from aiolimiter import AsyncLimiter
+from fastcore.basics import patch
 from yarl import URL
 
 from ..core import UserError
@@ -32,7 +36,7 @@ AGAIN = {  # reason → further tries that make sense
     'timeout': 1, 'too slow': 1, 'reset': 9, 'refused': 9, 'wrong length': 9, 'name server': 9,
     'http 408': 1, 'http 425': 9, 'http 429': 9, 'http 500': 9, 'http 502': 9, 'http 503': 9, 'http 504': 1}
 
-
+# %% ../../nbs/api/73_gather.servers.ipynb #a77541ac
 def short(
     url,  # a link or another text
     most: int = 120,  # characters
@@ -67,7 +71,7 @@ def _broken_off(e, answer):
         return 'reset', 'in the middle of the answer'
     return 'wrong length', f'ended before {answer.content_length:,} bytes'
 
-
+# %% ../../nbs/api/73_gather.servers.ipynb #dd29c153
 def fault(
     e: Exception,
     url: str | URL,  # what was asked for
@@ -167,7 +171,7 @@ def _addresses(host, port):
     except UnicodeError as e: return socket.gaierror(socket.EAI_NONAME, str(e))
     return list(dict.fromkeys(o[4][0] for o in found))
 
-
+# %% ../../nbs/api/73_gather.servers.ipynb #3faa4ebc
 async def look_up(
     host: str,  # a name
     port: int,
@@ -198,12 +202,14 @@ class Resolver(AbstractResolver):
         if bad: raise FetchError('private address', host, f'is {bad[0]}')
         return [self._result(host, a, port) for a in found]
 
-    def _result(self, host, address, port):
-        family = socket.AF_INET6 if ':' in address else socket.AF_INET
-        return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0,
-                             flags=socket.AI_NUMERICHOST)
-
     async def close(self): pass
+
+# %% ../../nbs/api/73_gather.servers.ipynb #f30ff0a0
+@patch
+def _result(self: Resolver, host, address, port):
+    family = socket.AF_INET6 if ':' in address else socket.AF_INET
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0,
+                         flags=socket.AI_NUMERICHOST)
 
 # %% ../../nbs/api/73_gather.servers.ipynb #22097b03
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ class Limits:
 # %% ../../nbs/api/73_gather.servers.ipynb #ec2a3e63
 def clock(): return asyncio.get_running_loop().time()
 
-
+# %% ../../nbs/api/73_gather.servers.ipynb #a5c599cb
 class Host:
     "What is known of one server."
     def __init__(self, at_once, per_minute=0, kept=False):
@@ -288,6 +294,28 @@ def unpacker(
 def is_text(head: bytes) -> bool:
     "Are these first bytes those of a text?"
     return bool(head) and min(head) >= 9
+
+# %% ../../nbs/api/73_gather.servers.ipynb #0c8bbf05
+def check_head(
+    body: io.BytesIO,  # what has come so far
+    kind: str,  # what the server calls it, such as 'image/jpeg'
+):
+    "Raise `FetchError` for a text where a photo is wanted."
+    if is_text(bytes(body.getbuffer()[:512])):
+        raise FetchError('not an image', detail=f'but text, sent as {short(kind, 40)}')
+
+# %% ../../nbs/api/73_gather.servers.ipynb #e8da9b25
+def check_end(
+    body: io.BytesIO,  # all that came, unpacked
+    length: int | None,  # bytes that were announced
+    ended: Callable,  # from `unpacker`: was the end of what is packed reached?
+    link=None,  # of aiohttp, the connection over which it came
+):
+    "Raise `FetchError` for a body that is empty, cut off, or longer than announced."
+    if not body.tell(): raise FetchError('empty')
+    if not ended(): raise FetchError('wrong length', detail='the packed body is cut off')
+    if link is not None and isinstance(link.exception(), HttpProcessingError):
+        raise FetchError('wrong length', detail=f'more than the {length:,} bytes announced')
 
 # %% ../../nbs/api/73_gather.servers.ipynb #4e1aaa63
 class Room:

@@ -35,14 +35,14 @@ def _shown(c):
     if c in '<>:"/\\|?*' or kind == 'Cc': return '_'
     return ' ' if c.isspace() else c
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #e80785b7
 def _cut(name):
     if len(name.encode()) <= _MOST_BYTES: return name
     mark = '~' + hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
     start = name.encode()[:_MOST_BYTES - len(mark)].decode(errors='ignore')
     return unicodedata.normalize('NFC', start.rstrip(' .')) + mark
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #9ee0427b
 def safe_name(
     text: str,  # the name of a class, a search term, a file name that a server gave
 ) -> str:  # at most 100 bytes of UTF-8; made safe again, it stays the same
@@ -61,10 +61,10 @@ def key_of(
     web = row['url'].startswith(('http://', 'https://'))  # the path of a file tells more than its id
     return f"{row['label']}\n{row['source']}\n{row['id'] if row['id'] and web else row['url']}"
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #34a1e957
 def _hash(text, size): return hashlib.blake2b(text.encode(errors='replace'), digest_size=size).hexdigest()
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #957f48e6
 def _file_name(key, suffix):
     _, source, id = key.split('\n', 2)
     end = id if re.fullmatch('[0-9a-z-]{1,40}', id) else _hash(id, 8)
@@ -89,7 +89,7 @@ def rows_of(log: CsvLog):
             raise UserError(f'line {n} of {log.path} {row}; correct it, or name another folder')
         yield place, row
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #6b253cd8
 def _renew(path, columns):
     "Give a list of an earlier version the new columns."
     if not path.exists(): return
@@ -118,7 +118,7 @@ def _check_folder(out):
         what = f'something else ({plain(others[0], 60)})'
         raise UserError(f'{out} holds {what} and no manifest.csv; name a new folder')
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #bd8b85ec
 class Shelf:
     "A folder of gathered photos, used with `with`."
     def __init__(self, out: str | Path):
@@ -144,32 +144,38 @@ class Shelf:
         self._clear()
         self.lock.release()
 
-    def _open(self):
-        for name, columns in ('manifest', MANIFEST), ('refused', REFUSED):
-            path = self.out/f'{name}.csv'
-            _renew(path, columns)
-            log = CsvLog(path, columns, f'{name} list of gather', cut='drop', sync=False, lock=self.lock)
-            if not path.exists(): log.rewrite([])
-            setattr(self, name, log)
-        # the last line counts
-        self.refusals = {key_of(r): (r['reason'], place) for place, r in rows_of(self.refused)}
-        self._settle()
-        for place, r in rows_of(self.manifest):
-            self.places[key_of(r)] = place
-            self.count[r['label']] += 1
-        self.own = self._files() - {r['path'] for _, r in rows_of(self.manifest)}
-        self._clear()
+# %% ../../nbs/api/77_gather.shelf.ipynb #8d5ed064
+@patch
+def _open(self: Shelf):
+    for name, columns in ('manifest', MANIFEST), ('refused', REFUSED):
+        path = self.out/f'{name}.csv'
+        _renew(path, columns)
+        log = CsvLog(path, columns, f'{name} list of gather', cut='drop', sync=False, lock=self.lock)
+        if not path.exists(): log.rewrite([])
+        setattr(self, name, log)
+    # the last line counts
+    self.refusals = {key_of(r): (r['reason'], place) for place, r in rows_of(self.refused)}
+    self._settle()
+    for place, r in rows_of(self.manifest):
+        self.places[key_of(r)] = place
+        self.count[r['label']] += 1
+    self.own = self._files() - {r['path'] for _, r in rows_of(self.manifest)}
+    self._clear()
 
-    def _clear(self):
-        "Throw hidden photos away."
-        for p in self.parts.iterdir():
-            if p.name not in ('lock', ANSWERS): _drop(p)
+# %% ../../nbs/api/77_gather.shelf.ipynb #c5cd61aa
+@patch
+def _clear(self: Shelf):
+    "Throw hidden photos away."
+    for p in self.parts.iterdir():
+        if p.name not in ('lock', ANSWERS): _drop(p)
 
-    def _files(self):
-        "All files in class folders, as 'fox/1.jpg'."
-        inside = lambda folder: [e for e in os.scandir(folder) if e.name[0] != '.']
-        return {f'{d.name}/{e.name}' for d in inside(self.out) if d.is_dir() for e in inside(d)
-                if e.is_file()}
+# %% ../../nbs/api/77_gather.shelf.ipynb #966dd58b
+@patch
+def _files(self: Shelf):
+    "All files in class folders, as 'fox/1.jpg'."
+    inside = lambda folder: [e for e in os.scandir(folder) if e.name[0] != '.']
+    return {f'{d.name}/{e.name}' for d in inside(self.out) if d.is_dir() for e in inside(d)
+            if e.is_file()}
 
 # %% ../../nbs/api/77_gather.shelf.ipynb #174ac33d
 def _check_path(row, log):
@@ -178,7 +184,7 @@ def _check_path(row, log):
     raise UserError(f"{log} names the file '{plain(row['path'], 80)}', which is none of its photos; "
                     'correct it, or name another folder')
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #6e76b1dc
 @patch
 def _settle(self: Shelf):
     rows = {key_of(r): r for _, r in rows_of(self.manifest)}
@@ -196,7 +202,7 @@ def _settle(self: Shelf):
         self.notes.append(f'{plural(n, "empty file")} instead of photos, as after a power cut: fetched again')
     self.notes += [f'{plural(n, "photo")} {how} by you since the last time' for how, n in what.items()]
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #c406ae02
 @patch
 def _whereabouts(self: Shelf, key, row, files, loose):
     "The row as it should be, None for none; and 'empty', 'moved', 'removed' or ''."
@@ -218,13 +224,13 @@ def _whereabouts(self: Shelf, key, row, files, loose):
 # %% ../../nbs/api/77_gather.shelf.ipynb #f977e87c
 def _now(): return datetime.now(timezone.utc).isoformat(timespec='seconds')
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #f26d5d74
 @patch
 def part(self: Shelf, key: str):
     "The hidden file of a photo that isn't in yet."
     return self.parts/_hash(key, 16)
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #c5f3cfbb
 @patch
 def _place(self: Shelf, path, key):
     "Give a hidden photo its name; False when there is none."
@@ -232,7 +238,7 @@ def _place(self: Shelf, path, key):
     except FileNotFoundError: return False
     return True
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #e5d32876
 @patch
 def refuse(self: Shelf, record, label: str, reason: str, detail: str = '', checked=None):
     "Write down that a photo isn't taken; `record` is a row or a `Record`, `checked` a `Checked` or None."
@@ -240,7 +246,7 @@ def refuse(self: Shelf, record, label: str, reason: str, detail: str = '', check
     row |= dict(label=label, reason=reason, detail=plain(detail), time=_now())
     self.refusals[key_of(row)] = reason, self.refused.add(row)
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #4cb8cfd2
 @patch
 def keep(self: Shelf, record, label: str, checked):
     "Take a photo that lies hidden; False when its name is taken."
@@ -255,7 +261,7 @@ def keep(self: Shelf, record, label: str, checked):
     self.count[label] += 1
     return True
 
-
+# %% ../../nbs/api/77_gather.shelf.ipynb #63d50e3c
 @patch
 def lose(self: Shelf, key: str, reason: str, detail: str):
     "Take a photo out again because of a later one."

@@ -36,7 +36,7 @@ _PICTURE = {*range(0xc0, 0xd0)} - {0xc8} | {0xda, 0xdb, 0xdc, 0xdd}  # frames, s
 
 def _segment(mark, body): return bytes([0xff, mark]) + struct.pack('>H', len(body) + 2) + body
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #d7df2cc2
 def _note(mark, body, icc):
     "What stays of a segment that isn't picture: JFIF mark, kind of colours, and the profile if wanted."
     if mark == 0xe0 and body[:5] == b'JFIF\0' and len(body) >= 14: return _segment(mark, body[:12] + b'\0\0')
@@ -51,7 +51,7 @@ def _turned(turn):
     exif[ExifTags.Base.Orientation] = turn
     return _segment(0xe1, exif.tobytes())
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #354f02cc
 def _bare(data, turn=1, icc=False):
     "The JPEG without notes and without what follows its end; None when it is built in an unusual way."
     out, i = [data[:2], _turned(turn)], 2
@@ -79,7 +79,7 @@ def _profile(icc):
     try: return ImageCms.ImageCmsProfile(io.BytesIO(icc))
     except Exception: return None
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #a13b3e6a
 def _to_srgb(img, profile):
     "The picture in sRGB, and a note on what was done, if anything."
     if profile is None: return img, ''
@@ -129,23 +129,22 @@ def _fit(size, max_side):
     if max_side is None or max(size) <= max_side: return size
     return tuple(max(1, round(s*max_side/max(size))) for s in size)
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #bb32b7c6
 def _check_size(size, wanted):
     "Raise `PhotoError` for a photo that is too small, or would be."
     what, small = '{}×{} pixels'.format(*size), min(_fit(size, wanted.max_side))
     if min(size) < wanted.min_side:
         raise PhotoError(Reason.TOO_SMALL, f'{what}, the short side must have at least {wanted.min_side}')
     if small < MIN_SIDE:
-        raise PhotoError(Reason.TOO_NARROW,
-                         f'{what}; shrunk to {wanted.max_side} its short side has {small}, '
-                                            f'at least {MIN_SIDE} are needed')
+        why = f'shrunk to {wanted.max_side} its short side has {small}, at least {MIN_SIDE} are needed'
+        raise PhotoError(Reason.TOO_NARROW, f'{what}; {why}')
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #60b8a098
 def _enough(size, max_side):
     "The shortest side that will do for the decoded picture, as it will be shrunk; None for all of it."
     return min(size)//(max(size)//max_side) if max_side and max(size) > max_side else None
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #3015c4b3
 def _animated(header):
     "More than one picture in time? Pages of a TIFF and the second picture of a phone's JPEG don't count."
     try: return header.format in ('GIF', 'PNG', 'WEBP', 'AVIF') and getattr(header, 'is_animated', False)
@@ -164,21 +163,20 @@ def _made_to_fit(img, header, max_side):
     img.info = info
     return img, notes + [note] if note else notes
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #6f1c4d46
 def _original_size(img):
     "The size of a photo that was decoded; a JPEG may have come smaller, and Pillow turns a TIFF by itself."
     return img.info['size'] if img.info['format'] in ('JPEG', 'MPO') else img.size
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #a46cac1f
 def _store(data, img, header, max_side, notes):
     "The bytes to keep and their suffix."
     jpeg, turn, kept = img.info['format'] in ('JPEG', 'MPO'), _orientation(header), None
     turn = int(turn) if turn in range(2, 9) else 1
     if jpeg and max_side is None:
         kept = _bare(data, turn, icc=_profile(header.info.get('icc_profile')) is not None)
-    elif jpeg and turn == 1 and header.size == img.size and header.mode in ('L',
-                                                                            'RGB') and _SRGB not in notes:
-        kept = _bare(data)
+    elif jpeg and turn == 1 and header.size == img.size:
+        if header.mode in ('L', 'RGB') and _SRGB not in notes: kept = _bare(data)
     if kept: return kept, '.jpg'
     if turn != 1: notes.append('turned upright')
     png, out = max_side is None and not jpeg, io.BytesIO()
@@ -200,7 +198,7 @@ def _checked(data, wanted):
     sha256, original_sha256 = (hashlib.sha256(x).hexdigest() for x in (stored, data))
     return Checked(stored, suffix, *img.size, sha256, original_sha256, *original, phash_of(img), tuple(notes))
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #268ae31d
 def check_photo(
     data: bytes,  # what came under the name of a photo
     **wanted,  # fields of `Wanted`
@@ -226,7 +224,7 @@ def _answer(path, data, wanted):
         about = dict(error=f"can't write {path} ({e.strerror}); free some space or choose another folder")
     return about, b''
 
-
+# %% ../../nbs/api/76_gather.verify.ipynb #c838a8bc
 def _limit_memory(most):
     "Bytes of address space, on Linux; no dump of the memory after a crash."
     if sys.platform != 'linux': return
@@ -279,49 +277,57 @@ class _Worker:
         finally:
             if self.starting.done(): self.starting = None
 
-    async def _start(self):
-        await self.end()
-        path = os.pathsep.join(map(os.path.abspath, sys.path))
-        # PYTHONSAFEPATH: files beside the user are not taken for modules
-        env = os.environ | dict(PYTHONPATH=path, PYTHONSAFEPATH='1', OPENBLAS_NUM_THREADS='1',
-                                OMP_NUM_THREADS='1')
-        args, pipes = [sys.executable, '-c', _CODE, json.dumps(self.job)], dict(stdin=PIPE, stdout=PIPE)
-        self.process = await asyncio.create_subprocess_exec(*args, env=env, stderr=DEVNULL, **pipes)
-        self.starts += 1
-        if await asyncio.wait_for(self.process.stdout.readline(), 60) == b'"ready"\n': return
-        code = await self.end(patience=1)
-        if code is None or code < 0: raise EOFError  # somebody killed it
-        raise RuntimeError(f'a process for checking photos does not start (it ended with {code}); '
-                           'see: python -c "import imgcls.gather.verify"')
+# %% ../../nbs/api/76_gather.verify.ipynb #131a6358
+@patch
+async def _start(self: _Worker):
+    await self.end()
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    # PYTHONSAFEPATH: files beside the user are not taken for modules
+    env = os.environ | dict(PYTHONPATH=path, PYTHONSAFEPATH='1', OPENBLAS_NUM_THREADS='1',
+                            OMP_NUM_THREADS='1')
+    args, pipes = [sys.executable, '-c', _CODE, json.dumps(self.job)], dict(stdin=PIPE, stdout=PIPE)
+    self.process = await asyncio.create_subprocess_exec(*args, env=env, stderr=DEVNULL, **pipes)
+    self.starts += 1
+    if await asyncio.wait_for(self.process.stdout.readline(), 60) == b'"ready"\n': return
+    code = await self.end(patience=1)
+    if code is None or code < 0: raise EOFError  # somebody killed it
+    raise RuntimeError(f'a process for checking photos does not start (it ended with {code}); '
+                       'see: python -c "import imgcls.gather.verify"')
 
-    async def end(self, patience=0):
-        "Stop the process, after so many seconds in which it may end by itself; return how it ended."
-        p, self.process = self.process, None
-        if p is None: return None
-        p.stdin.close()
-        with suppress(asyncio.TimeoutError): await asyncio.wait_for(p.wait(), patience)
-        if p.returncode is None:
-            with suppress(ProcessLookupError): p.kill()
-        # `wait` returns when all is read; somebody else may be reading
-        with suppress(RuntimeError): await p.stdout.read()
-        return await p.wait()
+# %% ../../nbs/api/76_gather.verify.ipynb #fb516853
+@patch
+async def end(self: _Worker, patience=0):
+    "Stop the process, after so many seconds in which it may end by itself; return how it ended."
+    p, self.process = self.process, None
+    if p is None: return None
+    p.stdin.close()
+    with suppress(asyncio.TimeoutError): await asyncio.wait_for(p.wait(), patience)
+    if p.returncode is None:
+        with suppress(ProcessLookupError): p.kill()
+    # `wait` returns when all is read; somebody else may be reading
+    with suppress(RuntimeError): await p.stdout.read()
+    return await p.wait()
 
-    async def close(self):
-        await self.end()
-        if self.starting: await asyncio.gather(self.starting, return_exceptions=True)
-        await self.end()
+# %% ../../nbs/api/76_gather.verify.ipynb #95f6049d
+@patch
+async def close(self: _Worker):
+    await self.end()
+    if self.starting: await asyncio.gather(self.starting, return_exceptions=True)
+    await self.end()
 
-    async def _exchange(self, data, path):
-        p, self.begun = self.process, False
-        p.stdin.write(json.dumps([os.fspath(path), len(data)]).encode() + b'\n')
-        p.stdin.write(data)
-        self.begun = await p.stdout.readline() == b'"begun"\n'
-        about = json.loads(await p.stdout.readline())
-        if not 0 <= (size := about.pop('size')) < _MOST: raise ValueError('a size that no photo has')
-        body = await p.stdout.readexactly(size)
-        if 'error' in about: raise UserError(about['error'])
-        if 'reason' in about: raise PhotoError(Reason[about['reason']], about['text'])
-        return Checked(data=body, **{**about, 'notes': tuple(about['notes'])})
+# %% ../../nbs/api/76_gather.verify.ipynb #7ac62a04
+@patch
+async def _exchange(self: _Worker, data, path):
+    p, self.begun = self.process, False
+    p.stdin.write(json.dumps([os.fspath(path), len(data)]).encode() + b'\n')
+    p.stdin.write(data)
+    self.begun = await p.stdout.readline() == b'"begun"\n'
+    about = json.loads(await p.stdout.readline())
+    if not 0 <= (size := about.pop('size')) < _MOST: raise ValueError('a size that no photo has')
+    body = await p.stdout.readexactly(size)
+    if 'error' in about: raise UserError(about['error'])
+    if 'reason' in about: raise PhotoError(Reason[about['reason']], about['text'])
+    return Checked(data=body, **{**about, 'notes': tuple(about['notes'])})
 
 # %% ../../nbs/api/76_gather.verify.ipynb #7df51dff
 @patch
@@ -360,16 +366,6 @@ class Checkers:
         self._free, self._closed = asyncio.Queue(), False
         for w in self._workers: self._free.put_nowait(w)
 
-    async def __call__(
-        self,
-        data: bytes,  # what came under the name of a photo
-        path: str | Path = '',  # the file to make of it, if any; it is whole when the answer is there
-    ) -> Checked:  # as from `check_photo`, but without the bytes if they went into a file
-        "Check one photo in a process; raise as `check_photo`, or `UserError` if `path` can't be written."
-        worker = await self._free.get()
-        try: return await self._checked(worker, data, path)
-        finally: self._free.put_nowait(worker)
-
     async def _checked(self, worker, data, path):
         for _ in range(3):
             if self._closed: raise RuntimeError('these checkers are closed')
@@ -384,3 +380,15 @@ class Checkers:
     async def __aexit__(self, *_):
         self._closed = True
         await asyncio.gather(*(w.close() for w in self._workers))
+
+# %% ../../nbs/api/76_gather.verify.ipynb #5bc7b782
+@patch
+async def __call__(
+    self: Checkers,
+    data: bytes,  # what came under the name of a photo
+    path: str | Path = '',  # the file to make of it, if any; it is whole when the answer is there
+) -> Checked:  # as from `check_photo`, but without the bytes if they went into a file
+    "Check one photo in a process; raise as `check_photo`, or `UserError` if `path` can't be written."
+    worker = await self._free.get()
+    try: return await self._checked(worker, data, path)
+    finally: self._free.put_nowait(worker)

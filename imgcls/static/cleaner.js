@@ -134,7 +134,7 @@ function clOn(cl, item, said) {
   clList(cl);
   const before = cl.at.has(item.id) ? from : from - 1; // it has left a list of undecided ones
   const next = here ? clNext(cl, before) : cl.item;
-  const rest = cl.data.items.length - clDecided(cl);
+  const rest = clTotal(cl) - clDecided(cl);
   const all = rest ? `All in this list are decided; ${icNum(rest)} under other filters are not.` : 'All candidates are decided.';
   cl.tell(...said, '. ', next || !here ? '' : all);
   clShow(cl, next || (cl.at.has(item.id) ? item : cl.list[0] || null));
@@ -152,7 +152,10 @@ function clBack(cl, call) {
   });
 }
 
-function clDecided(cl) { return cl.data.items.reduce((n, o) => n + cl.marks.has(o.id), 0); }
+// All candidates, also those that did not fit into a widget's state
+function clTotal(cl) { return cl.data.items.length + (cl.data.more || 0); }
+
+function clDecided(cl) { return cl.marks.size; }
 
 // What a button or key does
 function clDo(cl, name) {
@@ -428,7 +431,7 @@ function clButton(cl, text, key, act, attrs) {
 function clHead(cl) {
   const { el, data } = cl;
   el.count = icEl('span', { class: 'cl-count' });
-  el.progress = icEl('progress', { 'aria-label': 'decided', max: Math.max(1, data.items.length) });
+  el.progress = icEl('progress', { 'aria-label': 'decided', max: Math.max(1, clTotal(cl)) });
   el.undo = clButton(cl, 'Undo', 'U', () => clDo(cl, 'undo'));
   el.redo = clButton(cl, 'Redo', 'Y', () => clDo(cl, 'redo'));
   const save = data.live ? null : clButton(cl, `Download ${data.journal}`, null, async () => {
@@ -442,7 +445,7 @@ function clHead(cl) {
 // Counter, undo and redo
 function clTop(cl) {
   const n = clDecided(cl), { el } = cl;
-  el.count.textContent = `decided ${icNum(n)} of ${icNum(cl.data.items.length)}`;
+  el.count.textContent = `decided ${icNum(n)} of ${icNum(clTotal(cl))}`;
   el.progress.value = n;
   el.undo.setAttribute('aria-disabled', String(!cl.undo));
   el.redo.setAttribute('aria-disabled', String(!cl.redo));
@@ -454,12 +457,14 @@ function clFilters(cl) {
   el.filters = {};
   const fields = Object.entries(names).map(([name, [title, all, text]]) => {
     const options = [['', all], ...found[name].map(([v, n], i) => [String(i), `${text(v)} (${icNum(n)})`])];
-    const field = icSelect(title, options, '', v => clFilter(cl, name, v === '' ? null : found[name][Number(v)][0]));
+    const at = found[name].findIndex(([v]) => v === cl.f[name]);
+    const field = icSelect(title, options, at < 0 ? '' : at, v => clFilter(cl, name, v === '' ? null : found[name][Number(v)][0]));
     el.filters[name] = field.querySelector('select');
     return field;
   });
   el.segment = icSegment('decided or not', [['all', 'All'], ['undecided', 'Undecided'], ['decided', 'Decided']], cl.f.show, v => clFilter(cl, 'show', v));
-  return icEl('div', { class: 'ic-controls cl-filters', role: 'group', 'aria-label': 'filters' }, fields, el.segment.el);
+  el.bar = icEl('div', { class: 'ic-controls cl-filters', role: 'group', 'aria-label': 'filters' }, fields, el.segment.el);
+  return el.bar;
 }
 
 // Take all filters off
@@ -516,6 +521,18 @@ function clBottom(cl) {
 
 // ---- all of it ----
 
+// Take over what the host says now: decisions made elsewhere, and candidates that did not fit into a widget's state
+function clUpdate(cl, data) {
+  const { el, item } = cl, more = data.items.length !== cl.data.items.length;
+  cl.data = { ...data, items: data.items.map(o => cl.byId.get(o.id) || o) }; // what is shown is told by its object
+  cl.byId = new Map(cl.data.items.map(o => [o.id, o]));
+  if (more) el.bar.replaceWith(clFilters(cl));
+  el.progress.max = Math.max(1, clTotal(cl));
+  clTake(cl, data);
+  clList(cl);
+  clShow(cl, item && cl.at.has(item.id) ? item : clNext(cl, -1) || cl.list[0] || null);
+}
+
 function imgclsCleaner(root, data, host) {
   icRoot(root, 'ic-cleaner');
   const cl = { root, data, host, el: {}, f: { label: null, split: null, kind: null, show: 'all' }, byId: new Map(data.items.map(o => [o.id, o])),
@@ -523,6 +540,7 @@ function imgclsCleaner(root, data, host) {
     shown: null, page: 0, busy: false, gone: false };
   const bag = icBag(), { el } = cl;
   clTake(cl, data);
+  for (const photo of data.thumbs || []) cl.thumbs.set(photo.id, photo);
   el.message = icEl('p', { class: 'cl-message', role: 'status' });
   el.error = icEl('p', { class: 'ic-error', role: 'alert', hidden: true });
   cl.tell = (...nodes) => el.message.replaceChildren(...nodes);
@@ -533,7 +551,7 @@ function imgclsCleaner(root, data, host) {
   bag.on(data.live ? root : document, 'keydown', e => clPressed(cl, e));
   clList(cl);
   clShow(cl, clNext(cl, -1) || cl.list[0] || null);
-  return { destroy() { cl.gone = true; bag.clear(); root.replaceChildren(); } };
+  return { update: now => clUpdate(cl, now), destroy() { cl.gone = true; bag.clear(); root.replaceChildren(); } };
 }
 
 // ---- the host of a page that stands alone ----

@@ -153,12 +153,20 @@ function ixPaintNames(ex, painter, g, scene, X, Y, last) {
 
 // ---- runs ----
 
-// Fetch a run's predictions once; a failed try may be repeated
+// Take over the predictions of run i: of all its epochs, or of the last `epochs` of them, which travelled with a widget's state
+function ixTake(ex, i, { pred, conf, epochs }) {
+  const all = ex.data.runs[i].epochs, there = epochs || all, want = there * ex.n;
+  const loaded = { pred: icU16(pred), conf: icU16(conf), from: all - there };
+  if (loaded.pred.length === want && loaded.conf.length === want) { ex.loaded[i] = loaded; return; }
+  throw Error(`run ${i}: ${want} predictions expected, ${loaded.pred.length} came; make the explorer again`);
+}
+
+// Fetch a run's predictions once; a failed try may be repeated. Where only the last epochs came, all of them follow
 function ixLoad(ex, i) {
   const fetch = async () => {
-    const got = await ex.host.run(i), want = ex.data.runs[i].epochs * ex.n, pred = icU16(got.pred), conf = icU16(got.conf);
-    if (pred.length !== want || conf.length !== want) throw Error(`run ${i}: ${want} predictions expected, ${pred.length} came; make the explorer again`);
-    ex.loaded[i] = { pred, conf };
+    const got = await ex.host.run(i);
+    ixTake(ex, i, got);
+    if (got.epochs) ex.host.run(i).then(all => { if (!ex.dead) { ixTake(ex, i, all); ixRender(ex); } }).catch(() => {});
   };
   ex.loading[i] = ex.loading[i] || fetch().catch(error => { ex.loading[i] = null; throw error; });
   return ex.loading[i];
@@ -169,7 +177,7 @@ function ixView(ex, i, epoch) {
   const key = `${i}/${epoch}`;
   if (!ex.views.has(key)) {
     if (ex.views.size > 300) ex.views.clear();
-    const part = x => x.subarray(epoch * ex.n, (epoch + 1) * ex.n), { pred, conf } = ex.loaded[i];
+    const { pred, conf, from } = ex.loaded[i], part = x => x.subarray((epoch - from) * ex.n, (epoch - from + 1) * ex.n);
     ex.views.set(key, Object.assign(ixCount(ex.targets, part(pred), part(conf), ex.C), { run: i, epoch }));
   }
   return ex.views.get(key);
@@ -291,6 +299,8 @@ function ixHeadState(ex) {
   icOptions(el.other.querySelector('select'), [[-1, 'none'], ...data.runs.map((r, i) => [i, ixRunName(ex, i)]).filter(([i]) => i !== s.run)], s.other);
   el.epochs.hidden = run.epochs < 2;
   el.epoch.max = run.epochs;
+  el.epoch.min = ex.loaded[s.run].from + 1;
+  el.play.disabled = el.epoch.disabled = ex.loaded[s.run].from > 0; // until the other epochs are here
   el.epoch.value = s.epoch + 1;
   el.epochText.textContent = `${s.epoch + 1} of ${run.epochs}`;
   el.epoch.setAttribute('aria-valuetext', `${s.epoch + 1} of ${run.epochs}, accuracy ${icPct(ex.a.right / ex.a.n)}`);

@@ -29,7 +29,7 @@ def _started(pid):
     except OSError: return ''
     return '' if state in 'ZX' else rest[18]  # Z: it has ended, and its parent has not noticed yet
 
-
+# %% ../../nbs/api/30_studies.claims.ipynb #de62367b
 def _exists(pid):
     if os.name != 'posix': return '?'  # on Windows, os.kill ends a process
     try: os.kill(int(pid), 0)
@@ -53,7 +53,7 @@ BEAT, STALE = 5., 60.  # seconds from one heartbeat to the next, and without any
 class Claimed(UserError):
     "Another process is making this run."
 
-
+# %% ../../nbs/api/30_studies.claims.ipynb #18d47938
 class Claim:
     "The right to make a run: `with Claim(run): …` raises `Claimed` while another process has it."
     def __init__(
@@ -90,14 +90,14 @@ def _take(self: Claim):
     except FileNotFoundError: return False
     return True
 
-
+# %% ../../nbs/api/30_studies.claims.ipynb #4ebf72f4
 @patch
 def _owner(self: Claim):
     try: names = [n for n in os.listdir(self.folder) if n[0] != '.']  # NFS has hidden files of its own
     except FileNotFoundError: return None
     return names[0] if names else None
 
-
+# %% ../../nbs/api/30_studies.claims.ipynb #296e2859
 @patch
 def _new(self: Claim):
     "Put the claim in its place, with our file in it; a folder that is there and not empty stays."
@@ -123,7 +123,7 @@ def _stale(self: Claim, owner):
     if beat != last: self.beats[self.folder] = beat, now
     return beat == last and now-since > STALE
 
-
+# %% ../../nbs/api/30_studies.claims.ipynb #593923fc
 @patch
 def _beat(self: Claim):
     "Write another number every few seconds, until the run is made or the claim taken over."

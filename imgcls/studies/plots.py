@@ -55,13 +55,13 @@ def _name(*parts):
     "Text for a plot; a $ in it starts no formula"
     return ' '.join(map(size_text, parts)).replace('$', r'\$')
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #7ef03358
 def _ramp(n):
     "`n` colours from green to dark violet"
     from matplotlib import colormaps
     return [colormaps['viridis'](x) for x in (np.linspace(.66, .05, n) if n > 1 else [.3])]
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #e46f7e7b
 def _hue(i):
     "The colour of the recipe or architecture at position `i`"
     hues = palette()['series']
@@ -103,7 +103,7 @@ def _panels(study):
     for key, runs in groups(study)[1]: panels.setdefault(key[:-1], []).append((key[-1], runs))
     return [(_name(*key), found) for key, found in panels.items()]
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #937808c9
 def _percent_axis(ax, low, high, pad=.08):
     "The y-axis in percent from `low` to `high` (shares) and a little more, never past 100"
     if not np.isfinite([low, high]).all(): low, high = 0, 1
@@ -121,7 +121,7 @@ def _draw_epochs(ax, study, sizes):
         if len(y): ends.append((y.index[-1], y.iloc[-1], _name(size), colour))
     _label_ends(ax, ends)
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #a480ec7a
 def plot_epochs(
     study: Study,  # a study
 ):  # a matplotlib Figure
@@ -199,9 +199,11 @@ def _loss_legend(fig, titles):
     style = dict(color=_TEXT if many else _hue(0), marker='o', ms=3)
     lines.append(Line2D([], [], ls='--', mfc='white', label='training photos', **style))
     lines.append(Line2D([], [], label='test photos', **style))
-    fig.legend(handles=lines, loc='outside lower left', ncols=min(4, len(lines)), frameon=False, fontsize=9)
+    widest = max(len(line.get_label()) for line in lines)
+    ncols = max(1, min(4, len(lines), 90//(widest + 8)))  # a line of the legend holds about 90 letters
+    fig.legend(handles=lines, loc='outside lower left', ncols=ncols, frameon=False, fontsize=9)
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #48245bd7
 def _draw_losses(ax, study, runs, colour):
     for column, line, fill in (('train_loss', '--', 'white'), ('valid_loss', '-', None)):
         y = curve(study, runs, column)
@@ -253,7 +255,7 @@ def _draw_rates(ax, lines):
         ends.append((at[-1], rates[-1], name, colour))
     _label_ends(ax, ends)
 
-
+# %% ../../nbs/api/35_studies.plots.ipynb #8c4bf434
 def plot_rates(
     study: Study,  # a study
 ):  # a matplotlib Figure

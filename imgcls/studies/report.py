@@ -42,7 +42,7 @@ def _levels(final):
     "The columns of `final_table` that tell its rows apart; `size` comes last"
     return list(final.columns[:final.columns.get_loc('photos')])
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #1603575b
 def _last_step(found):
     "What the last step to more photos bought, in words"
     if not len(found):
@@ -72,7 +72,7 @@ def _answer(final, found, n_test):
     if levels and len(found): found = found[(found[levels] == best[levels]).all(axis=1)]
     return f'{text} {_last_step(found)}'
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #a6ea0db7
 def answer(
     study: Study,  # a study
 ) -> str:  # two or three sentences
@@ -88,7 +88,7 @@ def _pairs(low, high, form):
     "Two columns of shares as one of text"
     return [form.format(percent(a), percent(b)) if pd.notna(a) else '' for a, b in zip(low, high)]
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #a6b671b0
 def _final_text(final):
     "`final_table` as text to show, with a heading for each column"
     out = final[_levels(final)].map(size_text)
@@ -118,7 +118,7 @@ def _accuracy_text(study):
     else: text.columns = pd.Index([size for size, in keys], name=names[0])
     return '\n'.join([text.to_string(), *(note for m, note in MARKS.items() if (mark == m).any().any())])
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #a4e40ecc
 def text_report(
     study: Study,  # a study
 ) -> str:  # lines of plain ASCII, unless names are not
@@ -153,7 +153,7 @@ def _run_entry(study, run):
     interval = wilson(run['correct'], run['n_test'])
     return {c: run[c] for c in columns if c in run} | dict(epochs=list(epochs.accuracy), interval=interval)
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #42105bde
 def json_report(
     study: Study,  # a study, finished or not
 ) -> dict:  # runs, photos, skipped, seconds, peak_mb, device: strict JSON values
@@ -188,7 +188,7 @@ def _short(paths):
     except ValueError: root = ''  # none, or on two drives
     return lambda p: p[len(root):] if p.startswith(root) else p
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #2d6c3d24
 def _sources(df):
     "Where photos are from: [(source, licence, photos, authors)]"
     known, found = df[df.source != ''], []
@@ -218,7 +218,7 @@ def _left_out(skipped, short):
     reasons = skipped.reason.value_counts().to_dict() if len(skipped) > _FIRST else {}
     return dict(skipped=first, n_skipped=len(skipped), reasons=reasons)
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #634f0ee1
 def _about_photos(photos):
     "What the report says about the photos"
     df, short = photos.df, _short([*photos.df.path, *photos.skipped.path])
@@ -235,7 +235,7 @@ def _flat(o):
     if isinstance(o, dict): return ', '.join(f'{k} {_flat(v)}' for k, v in o.items())
     return ', '.join(map(_flat, o)) if isinstance(o, (list, tuple)) else str(o)
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #722f0b5d
 def _made(study):
     "How the study was made: [(what, value)]"
     runs, about = study.runs, study.about
@@ -315,5 +315,5 @@ def _repr_html_(study):
     words = [_answer(final_table(study), found, len(study.targets)), *found.sentence, cleaning(study)]
     return styled(study).to_html() + ''.join(f'<p>{escape(s)}</p>' for s in words if s)
 
-
+# %% ../../nbs/api/36_studies.report.ipynb #c560f342
 Study._repr_html_, Study.__str__ = _repr_html_, text_report

@@ -78,7 +78,7 @@ def _version(name):
     try: return version(name)
     except PackageNotFoundError: return ''
 
-
+# %% ../../nbs/api/31_studies.runs.ipynb #51fa1763
 def versions() -> dict:  # name → version; '' for a package that is missing
     "Return the versions of Python and of the packages that figures depend on."
     return dict(python=platform.python_version(), **{name: _version(name) for name in _PACKAGES})
@@ -140,7 +140,7 @@ def features(
 # %% ../../nbs/api/31_studies.runs.ipynb #362f590d
 def _precision(feats): return str(feats.dtype).removeprefix('torch.')
 
-
+# %% ../../nbs/api/31_studies.runs.ipynb #1d75959e
 @patch
 def features_of(
     self: Shared,
@@ -213,7 +213,7 @@ def _settings(recipe):
         raise UserError(f'recipe {type(recipe).__name__} must be a dataclass whose fields are numbers, '
                         f'texts, True, False or None: a run stores them ({e})') from None
 
-
+# %% ../../nbs/api/31_studies.runs.ipynb #8bf22aa4
 def _sizes(photos, sizes, short):
     "The sizes, each once, the smallest first and 'all' last; each of them is tried."
     sizes = dict.fromkeys(int(s) if str(s).isdecimal() else s for s in sizes or photos.sizes)
@@ -288,7 +288,7 @@ def _shas(rows):
     "The sha256 of photos as n × 32 bytes."
     return np.frombuffer(bytes.fromhex(''.join(rows.sha256)), np.uint8).reshape(-1, 32)
 
-
+# %% ../../nbs/api/31_studies.runs.ipynb #53858464
 def _preds(job, fit, targets):
     "The arrays of preds.safetensors."
     seen = job.rows if fit.held_out is None else job.rows[~fit.held_out]
@@ -345,7 +345,7 @@ def recipe_of(spec: RunSpec) -> Recipe:
     _, recipe = find_recipe(spec.recipe)
     return find_recipe(replace(recipe, **spec.settings))[1]
 
-
+# %% ../../nbs/api/31_studies.runs.ipynb #3cf6e3f3
 def _job(spec, shared, resume, say, label):
     "All that a recipe needs for a run."
     photos, weigh = shared.photos, spec.balance == 'weights'

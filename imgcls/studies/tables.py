@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARKS', 'CALIBRATION', 'made_up_study', 'size_order', 'groups', 'curve', 'accuracy_table', 'caption', 'marks',
-           'size_text', 'percent', 'styled', 'right_answers', 'final_table', 'steps', 'what_it_bought', 'cleaning']
+           'size_text', 'percent', 'styled', 'final_table', 'steps', 'what_it_bought', 'cleaning']
 
 # %% ../../nbs/api/34_studies.tables.ipynb #b6cd2cc7
 import hashlib
@@ -18,7 +18,7 @@ import pandas as pd
 from ..core import UserError, plural, shade
 from ..data.table import COLUMNS, Photos
 from .stats import decline, difference, holm, wilson
-from .study import Study
+from .study import Study, right_answers
 
 # %% ../../nbs/api/34_studies.tables.ipynb #6fdbb7b1
 class _MadeUp(Study):
@@ -132,7 +132,7 @@ def curve(
     "Return a column of `study.epochs`, the mean over `runs`."
     return study.epochs[study.epochs.run.isin(runs.run)].groupby('epoch')[column].mean()
 
-
+# %% ../../nbs/api/34_studies.tables.ipynb #090f4a8b
 def _by_group(study, values):
     "A table with a column a group; `values(runs)` gives the column"
     levels, found = groups(study)
@@ -188,14 +188,14 @@ def size_text(
     "Return a size as text."
     return f'{size:,}' if isinstance(size, (int, np.integer)) else str(size)
 
-
+# %% ../../nbs/api/34_studies.tables.ipynb #dce8568f
 def percent(
     share,  # 0 to 1, or NaN
 ) -> str:  # such as '98.2', '' for NaN
     "Return a share in percent, without the sign."
     return '' if pd.isna(share) else f'{100*share:.1f}'
 
-
+# %% ../../nbs/api/34_studies.tables.ipynb #b788506e
 def _colour(share, low, high):
     "CSS of a cell, from light at `low` to dark at `high`"
     if pd.isna(share): return ''
@@ -224,17 +224,6 @@ def styled(
     return table.set_caption(escape(' '.join(notes)))  # pandas escapes cells when asked to, a caption never
 
 # %% ../../nbs/api/34_studies.tables.ipynb #637cc146
-def right_answers(
-    study: Study,  # a study
-    runs: pd.DataFrame,  # some of its runs, all with the same number of epochs
-) -> np.ndarray:  # bool, seeds × epochs × test photos; False where a probability is NaN
-    "Return which test photos each run named right after each epoch."
-    def right(run):
-        probs = np.asarray(study.probs(run))
-        return (probs.argmax(-1) == study.targets) & np.isfinite(probs).all(-1)
-    return np.stack([right(run) for run in runs.run])
-
-
 def _overfit(study, runs):
     "'' unless test accuracy fell since the best epoch while training accuracy rose: is it more than chance?"
     acc, train = curve(study, runs), curve(study, runs, 'train_accuracy')
@@ -275,7 +264,7 @@ def _p_text(p):
     if p < .001: return 'p < 0.001'
     return f'p = {p:.3f}' if p < .1 else f'p = {p:.2f}'
 
-
+# %% ../../nbs/api/34_studies.tables.ipynb #c12eeb15
 def _step_text(size_from, size_to):
     "'From 500 to 1,000 photos a class', 'From 1,000 photos a class to all photos'"
     def photos(size): return 'all photos' if size == 'all' else f'{size_text(size)} photos a class'

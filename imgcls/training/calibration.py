@@ -78,7 +78,7 @@ def _powers(logs, temperature):
     z = np.exp(z-z.max(-1, keepdims=True))
     return z/z.sum(-1, keepdims=True)
 
-
+# %% ../../nbs/api/25_training.calibration.ipynb #ded3912f
 def _winner_first(p, best):
     "Lift the probabilities at `best` by one unit in the last place where another one is as large."
     tied = p.argmax(-1)[..., None] != best

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import set_seed
+from fastai.torch_core import set_seed, to_device
 from fastcore.basics import patch
 from torch import nn
 
@@ -124,7 +124,7 @@ def _read(self: Resume):
         return saved if saved['seed'] == self.seed and saved['epoch'] > 0 else None
     except Exception: return None
 
-
+# %% ../../nbs/api/24_training.callbacks.ipynb #2a0a720b
 @patch
 def _fits(self: Resume):
     "Was it made by a training of this model?"
@@ -138,7 +138,8 @@ def _fits(self: Resume):
 @patch
 def _restore(self: Resume):
     self.model.load_state_dict(self.saved['model'])
-    self.opt.load_state_dict(dict(self.opt.state_dict(), state=self.saved['opt']))
+    state = to_device(self.saved['opt'], next(self.model.parameters()).device)
+    self.opt.load_state_dict(dict(self.opt.state_dict(), state=state))
     for k, o in self.extra.items(): o.restore(self.saved['extra'][k])
     self.saved = None
 
@@ -150,7 +151,7 @@ def _plain(x):
     if isinstance(x, (list, tuple)) or type(x).__name__ == 'L': return [_plain(v) for v in x]
     return x.item() if isinstance(x, np.generic) else x
 
-
+# %% ../../nbs/api/24_training.callbacks.ipynb #1a7c289e
 @patch
 def _write(self: Resume):
     kept = dict(epoch=self.at, seed=self.seed, model=self.model.state_dict(),

@@ -60,7 +60,9 @@ def fastai_dls(
         (image, CategoryBlock(vocab=job.classes)), get_x=ColReader('path'), get_y=ColReader('label'),
         splitter=lambda _: (list(range(n)), list(range(n, len(both)))),
         item_tfms=item, batch_tfms=[*batch, Normalize.from_stats(w.mean, w.std)])
-    return block.dataloaders(both, bs=min(recipe.bs, n), num_workers=num_workers)
+    bs = min(recipe.bs, n)
+    # scoring needs less memory than training, and a batch of four would take most of its time to begin
+    return block.dataloaders(both, bs=bs, val_bs=max(bs, min(64, 16*bs)), num_workers=num_workers)
 
 # %% ../../nbs/api/27_training.learner.ipynb #90fb8a29
 def two_part_learner(
@@ -119,6 +121,7 @@ class EpochLog(Callback):
         self.start = start or time.perf_counter()
         self.earlier = 0.  # seconds before an interruption
         self.bar = iter(progress(range(steps), label=label))
+        next(self.bar, None)  # each later `next` says that a step is done
 
     def before_fit(self):
         if self.notes: raise CancelFitException  # of several calls of fit, the later ones too

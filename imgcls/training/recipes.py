@@ -172,7 +172,7 @@ class SgdStep(Recipe):
     gamma: float = .1  # by which factor
     bs: int = 4  # photos a batch
     augment: bool = True  # random resized crop and horizontal flip? Test photos stay as they are
-    freeze: bool = False  # train the head alone?
+    freeze: bool = False  # train the head alone? Not even the batch norms of the body change
     arch: str | None = None  # architecture, where nobody asks for another
     res: int | None = None  # pixels, likewise
     weights: str | None = None  # 'random': learn from nothing
@@ -198,6 +198,10 @@ class SgdStep(Recipe):
 
     def train(self, learn, cbs):
         from fastai.callback.schedule import ParamScheduler
+
+        from imgcls.training.callbacks import FrozenNorm
+        # statistics of four photos at a time would spoil the features of a frozen body
+        if self.freeze: cbs = [FrozenNorm(), *cbs]
         (learn.freeze if self.freeze else learn.unfreeze)()
         rate = lambda pct: self.lr*self.gamma**int(pct*self.epochs/self.step+1e-9)
         learn.fit(self.epochs, self.lr, wd=0., cbs=[ParamScheduler(dict(lr=rate)), *cbs])

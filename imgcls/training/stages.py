@@ -52,7 +52,7 @@ def _follow(module, x):
         except Exception: continue  # parts that do not follow each other fail in any way
         if same: return parts
 
-
+# %% ../../nbs/api/23_training.stages.ipynb #be276eba
 def _spread(parts):
     "Sequences within the sequence, laid out."
     for name, m in parts:

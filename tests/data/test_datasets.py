@@ -2,10 +2,14 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -69,6 +73,47 @@ def test_fastai_dataset_without_a_network(fastai_home, pics, monkeypatch):
     message = "'imagenette' is not on this machine and its server can't be reached; go online once, or unpack"
     with pytest.raises(UserError, match=message) as e: fetch_dataset('imagenette')
     pics.one_line(e)
+
+
+@pytest.fixture
+def web(tmp_path, fastai_home, monkeypatch):
+    "A server on this machine that gives the files of a folder; `clothing` is one of them."
+    folder = tmp_path/'web'
+    folder.mkdir()
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(QuietServer, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}/clothing.zip'
+        monkeypatch.setitem(datasets._ARCHIVES, 'clothing', url)
+        yield folder
+        server.shutdown()
+
+
+class QuietServer(SimpleHTTPRequestHandler):
+    def log_message(self, *a): pass
+
+
+def test_an_archive_on_the_web_is_fetched_once(web, pics, tmp_path):
+    for s in ('train', 'test'): pics.folder(tmp_path/'made'/'clothing-master'/s, shirt=2, hat=2)
+    archive = Path(shutil.make_archive(web/'clothing', 'zip', tmp_path/'made'))
+    folder = fetch_dataset('clothing')
+    assert sorted(p.name for p in folder.glob('train/*')) == ['hat', 'shirt']
+    archive.unlink()
+    assert fetch_dataset('clothing') == folder
+
+
+def test_an_archive_that_never_comes_is_given_up(web, fastai_home, monkeypatch, pics):
+    monkeypatch.setattr(datasets, '_STALLED', .2)
+    monkeypatch.setattr(QuietServer, 'do_GET', lambda self: time.sleep(1))
+    with pytest.raises(UserError, match="'clothing' could not be downloaded.*timed out") as e:
+        fetch_dataset('clothing')
+    pics.one_line(e)
+
+
+def test_an_archive_that_is_damaged_leaves_nothing(web, fastai_home, pics):
+    (web/'clothing.zip').write_text('<html>Not found')
+    with pytest.raises(UserError, match="'clothing' could not be downloaded") as e: fetch_dataset('clothing')
+    pics.one_line(e)
+    assert not [*(fastai_home/'data').glob('*clothing*')]
 
 
 def test_fastai_knows_all_our_names():

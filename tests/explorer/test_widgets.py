@@ -1,108 +1,29 @@
 "Explorer and cleaner in JupyterLab and Voilà: a real server, a real kernel, a real browser."
 import os
-import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
-import nbformat
 import numpy as np
 import pytest
 
 from imgcls.cleaning.journal import Journal
-from imgcls.data.synth import synth_folder
 from imgcls.explorer.confusion import confusion
-from imgcls.studies.study import Study, study
+from imgcls.studies.study import Study
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-BIN = Path(sys.executable).parent
+VOILA = 'voila/render'
 
 
 @pytest.fixture(scope='module')
-def home(tmp_path_factory):
-    "A folder with a study and the notebook that shows it."
-    home = tmp_path_factory.mktemp('home')
-    study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
-          weights='random', epochs=2, res=32, out=home/'st', say=lambda _: None)
-    write(home/'explore.ipynb', "from imgcls.explorer.widget import explore\nexplore('st')")
+def home(lab):
+    "The folder with a study and the notebooks that show it."
+    lab.write('explore.ipynb', "from imgcls.explorer.widget import explore\nexplore('st')")
     for name in ('lab', 'voila'):
         pid = f"import os\nopen('{name}.pid', 'w').write(str(os.getpid()));"
         show = f"from imgcls.cleaning.cleaner import clean\nclean('st', '{name}.csv')"
-        write(home/f'clean_{name}.ipynb', pid, show)
-    return home
-
-
-def write(path, *cells):
-    kernel = dict(name='python3', display_name='python3', language='python')
-    cells = [nbformat.v4.new_code_cell(c) for c in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), path)
-
-
-@contextmanager
-def server(home, *command):
-    "A Jupyter program on a free port, with nothing of the user's settings: its address."
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    env = {**os.environ, 'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1',
-           'JUPYTER_CONFIG_DIR': str(home/'.config'), 'JUPYTER_RUNTIME_DIR': str(home/'.runtime'),
-           'JUPYTERLAB_WORKSPACES_DIR': str(home/'.lab')}
-    program = BIN/('voila' if command[0] == 'voila' else f'jupyter-{command[0]}')
-    with open(home/f'{command[0]}.log', 'wb') as log:
-        p = subprocess.Popen([program, *command[1:], '--no-browser', f'--port={port}'],
-                             cwd=home, env=env, stdout=log, stderr=log, start_new_session=True)
-    url = f'http://127.0.0.1:{port}'
-    try:
-        for _ in range(300):
-            try: urlopen(url, timeout=5).close()
-            except (URLError, OSError): time.sleep(.2)
-            else: break
-            assert p.poll() is None, (home/f'{command[0]}.log').read_text()
-        yield url
-    finally:
-        os.killpg(p.pid, signal.SIGTERM)
-        try: p.wait(15)
-        except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope='module')
-def lab(home):
-    options = ['--allow-root', '--ip=127.0.0.1', '--ServerApp.token=', '--ServerApp.password=',
-               '--expose-app-in-browser', f'--ServerApp.root_dir={home}', '--LabApp.news_url=',
-               '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
-    with server(home, 'lab', *options) as url: yield url
-
-
-def offline(page):
-    "Let nothing but this machine be reached."
-    page.route(re.compile(r'^https?://(?!127\.0\.0\.1)'), lambda r: r.abort())
-    page.set_viewport_size(dict(width=1400, height=1000))
-    page.set_default_timeout(90_000)
-
-
-def open_and_run(page, url, name):
-    "Open a notebook in JupyterLab and run all of it."
-    offline(page)
-    page.goto(f'{url}/lab/tree/{name}?reset')
-    page.wait_for_selector('.jp-Notebook .jp-Cell')
-    run(page)
-
-
-def ready(page):
-    "Wait for a kernel that is connected and has nothing to do; what is asked of a notebook before is lost."
-    kernel = 'window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel'
-    page.wait_for_function(f"{kernel}?.connectionStatus === 'connected' && {kernel}.status === 'idle'")
-
-
-def run(page):
-    ready(page)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        lab.write(f'clean_{name}.ipynb', pid, show)
+    return lab.home
 
 
 def errors_of(st):
@@ -135,27 +56,30 @@ def shows_the_right_photos(page, st):
     page.keyboard.press('Escape')
 
 
+def saved(lab, page, name):
+    "The notebook on disk, after it was saved in JupyterLab."
+    lab.save(page)
+    time.sleep(1)
+    return (lab.home/name).read_text()
+
+
 def test_explorer_in_lab(home, lab, page, tmp_path):
     st = Study(home/'st')
-    open_and_run(page, lab, 'explore.ipynb')
+    lab.open(page, 'explore.ipynb')
+    lab.run_all(page)
     shows_the_right_photos(page, st)
     page.focus('.imgcls input[type=range]')
     page.keyboard.press('Home')
     assert f'{100*confusion(st, epoch=1).accuracy[0]:.1f}' in page.inner_text('.ic-summary')
     page.screenshot(path=tmp_path/'lab.png')
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
-    time.sleep(1)
-    saved = (home/'explore.ipynb').read_text()
-    assert len(saved) < 300_000 and '<details>' in saved
+    text = saved(lab, page, 'explore.ipynb')
+    assert len(text) < 300_000 and '<details>' in text
 
 
-def test_explorer_in_voila(home, page, tmp_path):
-    with server(home, 'voila', 'explore.ipynb', '--Voila.ip=127.0.0.1') as url:
-        offline(page)
-        page.goto(url)
-        shows_the_right_photos(page, Study(home/'st'))
-        page.screenshot(path=tmp_path/'voila.png')
+def test_explorer_in_voila(home, lab, page, tmp_path):
+    lab.open(page, 'explore.ipynb', VOILA)
+    shows_the_right_photos(page, Study(home/'st'))
+    page.screenshot(path=tmp_path/'voila.png')
 
 
 def count(page): return page.inner_text('.cl-count')
@@ -219,7 +143,8 @@ def kill(pid_file): os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
 def test_cleaner_in_lab(home, lab, page, tmp_path):
-    open_and_run(page, lab, 'clean_lab.ipynb')
+    lab.open(page, 'clean_lab.ipynb')
+    lab.run_all(page)
     decided = mends_labels(page, home/'lab.csv')
     page.screenshot(path=tmp_path/'lab.png')
     # keys are the cleaner's: d d deletes no cell
@@ -229,27 +154,23 @@ def test_cleaner_in_lab(home, lab, page, tmp_path):
     page.click('.cl-frame')
     page.keyboard.press('l')
     page.keyboard.press('k')
-    page.wait_for_selector('.cl-cleaner [role=alert]:visible, .ic-error:visible')
+    page.wait_for_selector('.ic-error:visible')
+    assert 'Run the cell again' in page.inner_text('.ic-error:visible')
     page.screenshot(path=tmp_path/'dead.png')
     assert count(page).startswith('decided 3 of')
     page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    run(page)
+    lab.run_all(page)
     still_mends(page, home/'lab.csv', decided)
     page.screenshot(path=tmp_path/'back.png')
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
-    time.sleep(1)
-    saved = (home/'clean_lab.ipynb').read_text()
-    assert len(saved) < 300_000 and '<details>' in saved
+    text = saved(lab, page, 'clean_lab.ipynb')
+    assert len(text) < 300_000 and '<details>' in text
 
 
-def test_cleaner_in_voila(home, page, tmp_path):
-    with server(home, 'voila', 'clean_voila.ipynb', '--Voila.ip=127.0.0.1') as url:
-        offline(page)
-        page.goto(url)
-        decided = mends_labels(page, home/'voila.csv')
-        page.screenshot(path=tmp_path/'voila.png')
-        kill(home/'voila.pid')
-        page.reload()
-        still_mends(page, home/'voila.csv', decided)
-        page.screenshot(path=tmp_path/'back.png')
+def test_cleaner_in_voila(home, lab, page, tmp_path):
+    lab.open(page, 'clean_voila.ipynb', VOILA)
+    decided = mends_labels(page, home/'voila.csv')
+    page.screenshot(path=tmp_path/'voila.png')
+    kill(home/'voila.pid')
+    page.reload()
+    still_mends(page, home/'voila.csv', decided)
+    page.screenshot(path=tmp_path/'back.png')

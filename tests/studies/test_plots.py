@@ -60,6 +60,14 @@ def test_losses_that_are_nan_are_left_out():
     for plot in PLOTS: plot(st)._repr_png_()
 
 
+@pytest.mark.parametrize('name', ['a', 'head:momentum=0:lr=0.01', 'x'*60])
+def test_the_legend_of_losses_fits_into_the_picture(name):
+    st = made_up_study({('deer', name + str(i), 10): [.5, .6] for i in range(5)})
+    fig = P.plot_loss(st)
+    fig.draw_without_rendering()
+    assert fig.legends[0].get_window_extent().x1 <= fig.bbox.x1
+
+
 def test_sizes_with_the_same_schedule_share_a_line():
     st = study()
     assert texts(P.plot_rates(st)) == {'all sizes'}

@@ -22,8 +22,8 @@ from imgcls.training.features import (
     fold_batchnorm,
     keep_memory,
     to_pixels,
-    unfold_batchnorm,
 )
+from imgcls.training.finetune import unfold_batchnorm
 from imgcls.training.models import Body, find_weights, load_body
 
 

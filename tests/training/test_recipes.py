@@ -288,6 +288,9 @@ def test_a_body_that_stays_frozen(photos, resnet18, recipe):
     theirs = [v.cpu() for v in learn.model[0].state_dict().values() if v.ndim == 4]
     same = [torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)]
     assert len(ours) == 20 and all(same), 'the body was trained'
+    if recipe.startswith('sgd_step'):  # nor its batch norms: neither what they learn nor what they count
+        before, after = resnet18.module.state_dict(), learn.model[0].state_dict()
+        assert all(torch.equal(v, after[k].cpu()) for k, v in before.items())
     assert list(learn.fit_.epochs.phase) == ['head', 'head'] and learn.fit_.probs.shape[0] == 2
     assert not np.array_equal(learn.fit_.probs[0], learn.fit_.probs[1])
 

@@ -1,0 +1,78 @@
+"""The study that lives in the site, and the picture of its explorer on the front page.
+
+    python tools/live.py    # draws nbs/explorer.webp anew, with a browser
+
+The study is that of the front page's table; `small` makes one with few photos, for tests.
+"""
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE = ROOT/'nbs'/'explorer.webp'
+FILES = 'explorer.html', 'report.html', 'curve.svg'
+LIMIT = 2.5e6  # bytes of a page with photos
+BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
+HTML = '''
+```{=html}
+<iframe class="live" src="explorer.html" title="The explorer, to click through" loading="lazy"></iframe>
+```
+
+![The learning curve: accuracy by number of photos, with 95 % intervals](curve.svg){.live}
+'''
+
+
+def make(folder, small=False):
+    "Run the study and write `FILES` into `folder`."
+    from imgcls.explorer.file import explorer_fragment, save_explorer
+    from imgcls.studies.plots import plot_learning_curve
+    from imgcls.studies.report import save_report
+    from imgcls.studies.study import study
+    sizes = [10, 20, 50] if small else [20, 100, 500, 1000]
+    with tempfile.TemporaryDirectory() as tmp:
+        st = study('synth', sizes=sizes, recipe='frozen', arch='efficientnet_lite0', epochs=4,
+                   out=Path(tmp)/'synth')
+        save_explorer(st, path=folder/FILES[0], limit=LIMIT)
+        save_report(st, folder/FILES[1], explorer_fragment(st, limit=LIMIT))
+        plot_learning_curve(st).savefig(folder/FILES[2], bbox_inches='tight')
+
+
+def open_cell(page, row, col):
+    "Click a cell of the matrix, counted from 0, and wait for its photos."
+    cell = page.locator('.ic-cell[aria-label]')
+    cell.press('Control+Home')
+    for key in ['ArrowDown']*row+['ArrowRight']*col: cell.press(key)
+    box = cell.bounding_box()
+    page.mouse.click(box['x']+box['width']/2, box['y']+box['height']/2)
+    page.wait_for_selector('.ic-tile')
+
+
+def photograph(html, to, width=940, height=810):
+    "A picture of the explorer with the deer that were taken for foxes."
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not browser: sys.exit('live.py needs Chromium on the PATH')
+    with sync_playwright() as p:
+        started = p.chromium.launch(executable_path=browser, args=['--no-sandbox', '--disable-gpu'])
+        page = started.new_page(viewport=dict(width=width, height=height), color_scheme='light')
+        page.goto(html.as_uri())
+        open_cell(page, 0, 1)
+        page.mouse.move(0, 0)  # no tooltip
+        page.wait_for_timeout(1000)  # thumbnails are decoded
+        shown = page.locator('.ic-explorer').bounding_box()
+        clip = dict(x=shown['x'], y=shown['y'], width=shown['width'], height=height-shown['y'])
+        Image.open(io.BytesIO(page.screenshot(clip=clip))).save(to, quality=85, method=6)
+        started.close()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as tmp:
+        make(Path(tmp))
+        photograph(Path(tmp)/FILES[0], PICTURE)
+    print(f'{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size/1000:.0f} kB')
+
+
+if __name__ == '__main__': main()
