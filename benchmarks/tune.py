@@ -2,10 +2,12 @@
 
     python benchmarks/tune.py                          # every set: four hours on two cores, mostly fastai's
     python benchmarks/tune.py clothing-100 birds-500   # some of them
+    python benchmarks/tune.py --threads                # fine_tune with one thread and with two: minutes
+    python benchmarks/tune.py --again                  # trains nothing, compares what was measured
 
 Each training is a process of its own. Its clock starts when everything is imported and ends with the last
 epoch: for fastai it counts `fine_tune` alone, for ours also decoding, the lower body and the head. The three
-contenders take turns; rounds of fastai are three where one takes under three minutes, else one. On a machine
+contenders take turns; fastai has three seeds where one takes under three minutes, else one. On a machine
 with a GPU all of it runs there, and the figures go to benchmarks/tune-cuda.json.
 """
 import argparse
@@ -57,7 +59,10 @@ SETS = {
     'birds-5000': Set('cifar10', BIRDS, 5000, 96, LITE, None, 1),
     'clothing-all': Set('clothing', None, 'all', 224, LITE, None, 3),
     # for a GPU, where it takes less than ten seconds; on two cores it takes hours
-    'clothing-100-resnet18-224': Set('clothing', None, 100, 224, 'resnet18', RESNET, 3)}
+    'clothing-100-resnet18-224': Set('clothing', None, 100, 224, 'resnet18', RESNET, 3),
+    # for one thread and two
+    'synth-20': Set('synth', None, 20, 128, LITE, None, 5)}
+FEW = 'synth-20'
 CONTENDERS = 'fastai', 'fine_tune', 'frozen'
 
 
@@ -231,22 +236,41 @@ def paired(ours, theirs):
     return dict(difference=round((won-lost)/n, 4), interval=interval)
 
 
-def compare(runs):
-    "What the targets ask for."
+def first_at(r, level):
+    "Seconds after which a training was first as accurate as `level`; None where it never was."
+    return next((seconds for seconds, accuracy in r['rows'] if accuracy >= level), None)
+
+
+def crossing(plain, ours):
+    """How many times sooner ours first has the final accuracy of fastai than fastai itself, of one seed, and
+    whether our head alone has it."""
+    level = statistics.median(r['rows'][-1][1] for r in plain)
+    theirs, mine = ([first_at(r, level) for r in runs] for runs in (plain, ours))
+    if None in theirs + mine: return None, False
+    head = all(t == r['rows'][0][0] for t, r in zip(mine, ours))
+    return statistics.median(theirs)/statistics.median(mine), head
+
+
+def compare(runs, weights):
+    "What the targets ask for; fastai and ours learn from the same photos, seed by seed."
     plain, ours = runs['fastai'], runs['fine_tune']
     middle = lambda runs, key: statistics.median(r[key] for r in runs)  # noqa: E731
-    final = statistics.median(r['rows'][-1][1] for r in plain)
+    of_seed = lambda runs, s: [r for r in runs if r['seed'] == s]  # noqa: E731
+    of = {s: (of_seed(plain, s), of_seed(ours, s)) for s in {r['seed'] for r in plain}}
+    finals = [statistics.median(r['rows'][-1][1] for r in plain) for plain, _ in of.values()]
+    sooner, head = zip(*(crossing(*both) for both in of.values()))
     total, seconds = middle(plain, 'seconds'), middle(ours, 'seconds')
     accuracies = [r['rows'][-1][1] for r in ours]
-    same = [r for r in ours if r['seed'] == 0]
-    reached = [next((s for s, a in r['rows'] if a >= final), None) for r in same]
-    sooner = round(total/statistics.median(reached), 1) if all(reached) else None
     share_of_processor = round(middle(ours, 'cpu_seconds')/middle(plain, 'cpu_seconds'), 3)
     loop_share = round(statistics.median(r['loop']/r['bare'] for r in ours), 3)
-    return dict(fastai=final, fastai_seconds=total, fine_tune=round(float(np.mean(accuracies)), 4),
-                fine_tune_all=accuracies, fine_tune_seconds=seconds, sooner=sooner,
+    return dict(fastai=round(float(np.mean(finals)), 4), fastai_all=finals, fastai_seconds=total,
+                fine_tune=round(float(np.mean(accuracies)), 4), fine_tune_all=accuracies,
+                fine_tune_seconds=seconds, whole=round(total/seconds, 1),
+                crossing=round(statistics.median(sooner), 1) if None not in sooner else None,
+                head_alone=weights != 'random' and all(head),
                 share_of_time=round(seconds/total, 3), share_of_processor=share_of_processor,
-                **paired(same[0], plain[0]), loop_share=loop_share, peak_mb=max(r['peak_mb'] for r in ours))
+                **paired(of[0][1][0], of[0][0][0]), loop_share=loop_share,
+                peak_mb=max(r['peak_mb'] for r in ours))
 
 
 def measure(name, data, shared, contenders):
@@ -256,7 +280,7 @@ def measure(name, data, shared, contenders):
     for i in range(max(3, seeds)):
         quick = i < 3 and runs.get('fastai') and runs['fastai'][0]['seconds'] < 180
         if 'fastai' in runs and (i == 0 or quick):
-            runs['fastai'].append(train(name, 'fastai', 0, table, shared))
+            runs['fastai'].append(train(name, 'fastai', min(i, seeds-1), table, shared))
         if i >= seeds: continue
         if 'fine_tune' in runs: runs['fine_tune'].append(train(name, 'fine_tune', i, table, shared))
         if 'frozen' in runs and not name.endswith('random'):
@@ -277,6 +301,18 @@ def where():
     return f"{machine()} ({'with bf16' if fast else 'without fast 16-bit numbers'})"
 
 
+def threads(here):
+    "fine_tune on few photos with one thread and with two, which round sums in another order."
+    table, found = photos_of(None, FEW).save(cache_dir('bench')/f'{FEW}.parquet'), {1: [], 2: []}
+    for seed in range(SETS[FEW].seeds):
+        for n, runs in found.items():
+            with patch.dict(os.environ, OMP_NUM_THREADS=str(n)):
+                runs.append(train(FEW, 'fine_tune', seed, table, Path()))
+    accuracy = {n: [r['rows'][-1][1] for r in runs] for n, runs in found.items()}
+    return dict(photos=found[1][0]['photos'], n_test=found[1][0]['n_test'], accuracy=accuracy, machine=here,
+                versions=versions(), when=time.strftime('%Y-%m-%d %H:%M'))
+
+
 def add(result, name, here, measured):
     "Put the trainings of a set into the result, and compare them."
     s = SETS[name]
@@ -284,12 +320,16 @@ def add(result, name, here, measured):
     one = dict(of={k: v for k, v in s._asdict().items() if k != 'seeds'},
                when=time.strftime('%Y-%m-%d %H:%M'), machine=here, versions=versions(), runs=runs)
     result['sets'][name] = one
-    if not {'fastai', 'fine_tune'} <= set(runs): return
-    c = one['compared'] = compare(runs)
+    if {'fastai', 'fine_tune'} <= set(runs): compare_set(one)
+
+
+def compare_set(one):
+    "Compare the trainings of a set, and say what came out."
+    c = one['compared'] = compare(one['runs'], one['of']['weights'])
     seeds = plural(len(c['fine_tune_all']), 'seed')
     say(f"  fastai {c['fastai']:.1%} after {c['fastai_seconds']:.0f} s; "
         f"fine_tune {c['fine_tune']:.1%} ({seeds}) after {c['fine_tune_seconds']:.0f} s; "
-        f"{c['sooner']} times sooner at fastai's accuracy, {c['share_of_time']} of its time; "
+        f"whole against whole {c['whole']} times as fast, to fastai's final accuracy {c['crossing']}; "
         f"loop {c['loop_share']:.0%} of the bare step")
 
 
@@ -300,6 +340,8 @@ def options():
                    help='folder with data/{cifar10,clothing}.zip and weights/')
     p.add_argument('--only', nargs='+', choices=CONTENDERS, default=CONTENDERS,
                    help='some of the contenders; the others stay as they were measured')
+    p.add_argument('--threads', action='store_true', help='fine_tune with one thread and with two, alone')
+    p.add_argument('--again', action='store_true', help='train nothing; compare again what was measured')
     p.add_argument('--one', nargs=4, help=argparse.SUPPRESS)
     return p.parse_args()
 
@@ -312,14 +354,25 @@ def main():
     if wrong := set(args.sets) - set(SETS):
         sys.exit(f"no set is called {', '.join(wrong)}; there are {', '.join(SETS)}")
     import torch
-    cuda, data, shared = torch.cuda.is_available(), cache_dir('bench'), args.shared.resolve()
+    cuda, here = torch.cuda.is_available(), where()
     file = FILE.with_name('tune-cuda.json') if cuda else FILE
-    names = args.sets or [s for s in SETS if cuda or not s.endswith('224')]
+    names = args.sets or [s for s in SETS if s != FEW and (cuda or not s.endswith('224'))]
+    result = json.loads(file.read_text()) if file.exists() else dict(sets={})
+    say(f"{here}; {versions()}")
+    if args.threads: result['threads'] = threads(here)
+    elif args.again:
+        for name, one_set in result['sets'].items():
+            say(name)
+            compare_set(one_set)
+    else: measure_all(names, result, file, args)
+    file.write_text(json.dumps(result, indent=1) + '\n')
+
+
+def measure_all(names, result, file, args):
+    "Measure sets one after the other; the file is written after each."
+    data, shared, here = cache_dir('bench'), args.shared.resolve(), where()
     for name in {SETS[s].folder for s in names} - {'synth'}:
         if not (data/name).is_dir(): zipfile.ZipFile(shared/'data'/f'{name}.zip').extractall(data)
-    result = json.loads(file.read_text()) if file.exists() else dict(sets={})
-    here = where()
-    say(f"{here}; {versions()}")
     for name in names:
         s = SETS[name]
         say(f"{name}: {s.folder}, {s.size} photos a class, {s.res} px, {s.arch}, "

@@ -7,10 +7,10 @@ __all__ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions',
            'CLASSES', 'draw', 'synth_folder', 'Photos', 'read_photos', 'Model', 'Predictions', 'compare', 'confusion',
            'plot_confusion', 'predictions', 'save_explorer', 'explore', 'contact_sheet', 'gather', 'write_credits',
            'plot_epochs', 'plot_learning_curve', 'plot_loss', 'plot_rates', 'json_report', 'text_report', 'RunSpec',
-           'make_run', 'plan', 'difference', 'holm', 'mcnemar', 'wilson', 'Study', 'study', 'accuracy_table', 'caption',
-           'final_table', 'steps', 'styled', 'what_it_bought', 'calibrate', 'calibration_error', 'fit_temperature',
-           'plot_reliability', 'Features', 'find_weights', 'load_body', 'RECIPES', 'Fastai', 'FineTune', 'Frozen',
-           'Job', 'Recipe', 'SgdStep', 'find_recipe', 'train']
+           'make_run', 'plan', 'accuracy_interval', 'difference', 'holm', 'mcnemar', 'wilson', 'Study', 'study',
+           'accuracy_table', 'caption', 'final_table', 'steps', 'styled', 'what_it_bought', 'calibrate',
+           'overconfidence', 'calibration_summary', 'fit_temperature', 'plot_reliability', 'Features', 'find_weights',
+           'load_body', 'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'Job', 'Recipe', 'SgdStep', 'find_recipe', 'train']
 
 # %% ../nbs/api/90_all.ipynb #al000006
 from fastcore.docments import docments
@@ -30,22 +30,28 @@ from .gather.gather import contact_sheet, gather, write_credits
 from .studies.plots import plot_epochs, plot_learning_curve, plot_loss, plot_rates
 from .studies.report import json_report, text_report
 from .studies.runs import RunSpec, make_run, plan
-from .studies.stats import difference, holm, mcnemar, wilson
+from .studies.stats import accuracy_interval, difference, holm, mcnemar, wilson
 from .studies.study import Study, study
 from .studies.tables import accuracy_table, caption, final_table, steps, styled, what_it_bought
-from .training.calibration import calibrate, calibration_error, fit_temperature, plot_reliability
+from imgcls.training.calibration import (
+    calibrate,
+    calibration_summary,
+    fit_temperature,
+    overconfidence,
+    plot_reliability,
+)
 from .training.features import Features
 from .training.models import find_weights, load_body
 from imgcls.training.recipes import (
-         RECIPES,
-         Fastai,
-         FineTune,
-         Frozen,
-         Job,
-         Recipe,
-         SgdStep,
-         find_recipe,
-         train,
+    RECIPES,
+    Fastai,
+    FineTune,
+    Frozen,
+    Job,
+    Recipe,
+    SgdStep,
+    find_recipe,
+    train,
 )
 
 # %% ../nbs/api/90_all.ipynb #al000007
@@ -55,10 +61,11 @@ _all_ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions', '
          'Predictions', 'compare', 'confusion', 'plot_confusion', 'predictions', 'save_explorer', 'explore',
          'contact_sheet', 'gather', 'write_credits',
          'plot_epochs', 'plot_learning_curve', 'plot_loss', 'plot_rates', 'json_report', 'text_report',
-         'RunSpec', 'make_run', 'plan', 'difference', 'holm', 'mcnemar', 'wilson', 'Study', 'study',
+         'RunSpec', 'make_run', 'plan', 'accuracy_interval', 'difference', 'holm', 'mcnemar', 'wilson',
+         'Study', 'study',
          'accuracy_table', 'caption', 'final_table', 'steps', 'styled', 'what_it_bought',
-         'calibrate', 'calibration_error', 'fit_temperature', 'plot_reliability', 'Features', 'find_weights',
-         'load_body',
+         'calibrate', 'overconfidence', 'calibration_summary', 'fit_temperature', 'plot_reliability',
+         'Features', 'find_weights', 'load_body',
          'RECIPES', 'Fastai', 'FineTune', 'Frozen', 'Job', 'Recipe', 'SgdStep', 'find_recipe', 'train']
 
 # %% ../nbs/api/90_all.ipynb #al000021

@@ -37,6 +37,15 @@ def _whole(text):
     if text.isdecimal() and int(text) > 0: return int(text)
     raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, not '{text}'")
 
+# %% ../nbs/api/80_cli.ipynb #1402c8b5
+def _seconds(text):
+    "'60' → 60.0, 'off' → None"
+    if text == 'off': return None
+    try: value = float(text)
+    except ValueError: value = 0
+    if 0 < value < float('inf'): return value
+    raise argparse.ArgumentTypeError(f"expected seconds, such as 60, or off, not '{text}'")
+
 # %% ../nbs/api/80_cli.ipynb #7211a77f
 _PHOTOS = """a folder with one folder a class; or a folder with train and test (or valid) folders of that
 form; or a folder with one folder a size (100/fox/…, 500/fox/…); or a CSV file with the columns path,label
@@ -46,7 +55,8 @@ form; or a folder with one folder a size (100/fox/…, 500/fox/…); or a CSV fi
 
 def _recipes_help():
     names = ', '.join(RECIPES)
-    return f'{names}; NAME:field=value changes a field, such as fastai:augment=off (default: fine_tune)'
+    return (f'{names}; NAME:field=value changes a field, such as fastai:augment=off '
+            '(default: frozen at every size, then fine_tune at the largest)')
 
 # %% ../nbs/api/80_cli.ipynb #7211a780
 def _study_options(p):
@@ -54,15 +64,15 @@ def _study_options(p):
     add('photos', metavar='PHOTOS', help=_PHOTOS)
     add('--sizes', type=_listed, metavar='N,…', help='training photos a class, or all '
         '(default: those of 10, 20, 50, … 5000 that the smallest class can give, and all)')
-    add('--recipe', type=_listed, default=['fine_tune'], metavar='NAME,…', help=_recipes_help())
+    add('--recipe', type=_listed, metavar='NAME,…', help=_recipes_help())
     add('--arch', type=_listed, default=['auto'], metavar='NAME,…',
         help='architecture: resnet18, efficientnet_lite0, any name of torchvision or timm (default: auto)')
     add('--weights', metavar='FILE', help='weights for the body: a safetensors or PyTorch file, or random '
         "(default: the architecture's ImageNet weights)")
     add('--epochs', type=_whole, metavar='N',
         help="passes through the training photos (default: the recipe's own)")
-    add('--seeds', type=_whole, default=1, metavar='N',
-        help='runs of each kind, each with other training photos (default: 1)')
+    add('--seeds', type=_whole, metavar='N',
+        help='runs of each kind, each with other training photos (default: 5 of frozen, else 1)')
     _photo_options(add)
     add('--out', metavar='DIR', help='folder of the study (default: studies/ and the name of the photos)')
 
@@ -75,6 +85,8 @@ def _photo_options(add):
         help='how a photo becomes a square: its middle, or all of it distorted (default: crop)')
     add('--test', type=float, default=.2, metavar='SHARE',
         help='share of each class for the test set, unless the test photos are given (default: 0.2)')
+    add('--burst', type=_seconds, default=60, metavar='SECONDS', help='photos that a camera took within so '
+        'many seconds are never parted by the split, by their EXIF time; or off (default: 60)')
     add('--classes', type=_listed, metavar='NAME,…', help='only these classes (default: all)')
     add('--balance', choices=['none', 'weights', 'over', 'under'], default='none',
         help='for classes of unequal size: weigh photos, repeat some, or leave some out (default: none)')

@@ -1,4 +1,5 @@
 """What all tests share: a cache of their own, one thread a worker, and which tests can't run here."""
+import importlib.util
 import os
 import re
 import shutil
@@ -58,6 +59,17 @@ def own_cache(tmp_path_factory):
 def root():
     "The checkout."
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def load_tool(root):
+    "A function that returns a module of tools/ by its name."
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, root/f'tools/{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    return load
 
 
 @pytest.fixture(scope='session')
@@ -148,7 +160,7 @@ def lab(lab_command, own_cache, tmp_path_factory):
     from imgcls.studies.study import study
     home, port = tmp_path_factory.mktemp('lab'), _free_port()
     study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
-          weights='random', epochs=2, res=32, out=home/'st', say=lambda _: None)
+          weights='random', epochs=2, res=32, seeds=1, out=home/'st', say=lambda _: None)
     _, options, config = lab_command
     options = [*options, f'--ServerApp.root_dir={home}', f'--port={port}', '--ip=127.0.0.1',
                '--no-browser', '--IdentityProvider.token=', '--expose-app-in-browser']

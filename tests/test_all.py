@@ -14,7 +14,7 @@ def shown_help(f): return pydoc.plain(pydoc.render_doc(f))
     ('clean', 'journal\n        the file of decisions'),
     ('predict', 'photos\n        a path, a folder'),
     ('report', 'path\n        where to'),
-    ('model', "run\n        name of a run; '': the one with the most photos")])
+    ('model', "run\n        name of a run; '': the one that the headline speaks of")])
 def test_help_of_a_method_of_a_study_explains_its_options(name, option):
     text = shown_help(getattr(everything.Study, name))
     assert 'Parameters\n    ----------' in text and option in text and 'Returns' in text

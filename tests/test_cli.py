@@ -26,7 +26,7 @@ from imgcls.training import recipes
 from imgcls.training.models import find_weights, load_body
 
 # a body at 32 pixels, whose weights need not be found
-TINY = ['--arch', 'cifar_net', '--epochs', '2', '--recipe', 'frozen']
+TINY = ['--arch', 'cifar_net', '--epochs', '2', '--recipe', 'frozen', '--seeds', '1']
 
 
 def command(*args, **env):
@@ -123,6 +123,17 @@ def test_text_then_table_and_report(scenes, tmp_path, imgcls, monkeypatch):
     assert (out/'report.html').is_file()
 
 
+def test_without_a_recipe_the_curve_is_shown_first_and_the_result_stays_alone(scenes, tmp_path, imgcls):
+    few = ['study', scenes, '--arch', 'cifar_net', '--epochs', '1', '--sizes', '5', '--out', tmp_path/'st']
+    code, out, err = imgcls(*few)
+    table, _, rest = err.partition('Next, which takes longer: fine_tune, 5 photos a class')
+    assert code == 0 and 'frozen' in table and 'fine_tune' not in table and 'fine_tune: ' in rest
+    assert out.count('After the last epoch') == 1 and 'fine_tune' in out and 'Next' not in out
+    shutil.rmtree(tmp_path/'st')
+    code, out, err = imgcls(*few, '--json')
+    assert [r['recipe'] for r in json.loads(out)['runs']].count('fine_tune') == 1 and 'After' in err
+
+
 def test_help_explains_every_option(capsys):
     for args in ([], ['study'], ['table'], ['report'], ['predict']):
         with pytest.raises(SystemExit) as e: cli.main([*args, '--help'])
@@ -160,13 +171,15 @@ def test_a_recipe_of_the_users_own_is_in_the_help(capsys, monkeypatch):
     (['study', 'P', '--arch', 'resnet81', '--recipe', 'frozen'], "no architecture is called 'resnet81'"),
     (['study', 'P', '--recipe', 'frosen'], 'there are frozen'),
     (['study', 'P', '--balance', 'up'], '--balance'),
+    (['study', 'P', '--burst', '0'], "such as 60, or off, not '0'"),
+    (['study', 'P', '--burst', 'on'], "not 'on'"),
     (['study', 'P', '--weights', 'no.safetensors'], 'no.safetensors; --weights expects'),
     (['study', 'P', '--res', '64'], 'cifar_net takes no photos of 64 pixels'),
     (['table', 'nowhere'], 'is not a study'), (['report', 'P'], 'is not a study')])
 def test_a_mistake_is_one_line_and_exit_code_2(scenes, tmp_path, imgcls, monkeypatch, args, says):
     monkeypatch.chdir(tmp_path)
     args = [str(scenes) if a == 'P' else a for a in args]
-    complete = {'--arch', '--epochs', '--recipe'} & {*args}
+    complete = {'--arch', '--epochs', '--recipe', '--seeds'} & {*args}
     if args[:1] == ['study'] and len(args) > 1 and not complete: args += TINY
     code, out, err = imgcls(*args)
     assert (code, out) == (2, '') and says in err, err
@@ -250,6 +263,26 @@ def test_csv_with_split_and_group(tmp_path, imgcls):
     assert set(runs(tmp_path/'st').n_test) == {6}
 
 
+def test_photos_of_a_burst_stay_together_unless_it_is_switched_off(tmp_path, imgcls):
+    "Two photos every ten minutes, 30 seconds apart: 80 bursts that the split may part or not."
+    for c in ('fox', 'deer'):
+        (tmp_path/'p'/c).mkdir(parents=True)
+        for i in range(40):
+            exif, taken = Image.Exif(), f'2024:05:01 {8+i//12:02}:{i//2%6*10:02}:{i%2*30:02}'
+            exif[ExifTags.Base.Make] = exif[ExifTags.Base.Model] = 'Camera'
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
+            Image.open(io.BytesIO(scene_bytes(c, i, side=48))).save(tmp_path/'p'/c/f'{i:03}.jpg', exif=exif)
+    parted = {}
+    for burst in ('60', '10', 'off'):
+        args = ['study', tmp_path/'p', *TINY, '--sizes', '4', '--burst', burst, '--out', tmp_path/burst]
+        code, _, err = imgcls(*args)
+        df = Study(tmp_path/burst).photos.df
+        pair = df.label + df.path.str[-7:-4].astype(int).floordiv(2).astype(str)
+        parted[burst] = (df.groupby(pair).split.nunique() > 1).sum()
+        assert code == 0 and ('burst' in err) == (burst == '60'), err
+    assert parted['60'] == 0 < min(parted['10'], parted['off']), parted
+
+
 def test_classes_short_and_test_share(tmp_path, imgcls):
     folders(tmp_path/'p', fox=20, deer=8, squirrel=12)
     some = ['--classes', 'fox,deer', '--sizes', '10', '--test', '0.5']
@@ -265,7 +298,7 @@ def test_classes_short_and_test_share(tmp_path, imgcls):
 def test_balance(tmp_path, imgcls):
     folders(tmp_path/'p', fox=20, deer=8)
     for how, n in (('none', 22), ('weights', 22), ('over', 32), ('under', 12)):
-        args = ['--recipe', 'frozen', '--arch', 'cifar_net', '--epochs', '30', '--balance', how]
+        args = [*TINY, '--epochs', '30', '--balance', how]
         assert imgcls('study', tmp_path/'p', *args, '--out', tmp_path/how)[0] == 0
         assert runs(tmp_path/how).n_train['all'].tolist() == [n], how
     probs = {how: Study(tmp_path/how).probs(Study(tmp_path/how).runs.run[0]) for how in ('none', 'weights')}
@@ -293,7 +326,7 @@ def test_weights_from_a_file(scenes, tmp_path, imgcls):
     file = tmp_path/'mine.safetensors'
     body = load_body(find_weights('cifar_net'), seed=7)
     save_file(body.module.state_dict(), file, metadata=dict(arch='cifar_net'))
-    few = ['study', scenes, '--recipe', 'frozen', '--sizes', '5', '--epochs', '1']
+    few = ['study', scenes, '--recipe', 'frozen', '--sizes', '5', '--seeds', '1', '--epochs', '1']
     code, out, err = imgcls(*few, '--weights', file, '--out', tmp_path/'st', '--json')
     assert code == 0, err
     assert [(r['arch'], r['weights']) for r in json.loads(out)['runs']] == [('cifar_net', 'mine.safetensors')]
@@ -305,7 +338,7 @@ def test_weights_from_a_file(scenes, tmp_path, imgcls):
 
 
 def test_random_weights_are_never_swapped_for_trained_ones(scenes, tmp_path, imgcls):
-    few = ['--recipe', 'frozen', '--sizes', '5', '--epochs', '1', '--res', '32']
+    few = ['--recipe', 'frozen', '--sizes', '5', '--seeds', '1', '--epochs', '1', '--res', '32']
     code, out, err = imgcls('study', scenes, *few, '--weights', 'random', '--out', tmp_path/'st', '--json')
     assert code == 0 and [r['weights'] for r in json.loads(out)['runs']] == ['random weights'], err
 
@@ -404,7 +437,8 @@ def test_explore(st, tmp_path, imgcls):
 
 def two_people(folder, photos):
     "Two journals that agree about one photo and differ about another."
-    df, files = photos.df, [folder/'ann.csv', folder/'bob.csv']
+    files = [folder/'ann.csv', folder/'bob.csv']
+    df = photos.df[photos.df.split == 'train'].reset_index(drop=True)  # decisions change no test photo
     for file, new in zip(files, ('hare', 'owl')):
         j = Journal(file)
         j.decide(df.path[0], df.sha256[0], df.label[0], 'delete')
@@ -422,7 +456,9 @@ def test_clean(st, scenes, tmp_path, imgcls):
     assert code == 1 and err.count('\n') == 2 and 'another journal says something else' in err
     assert '1 deleted' in out and '1 photo left as before' in out
     cleaned = pd.read_csv(st/'cleaned.csv')
-    assert len(cleaned) == len(photos)-1 and cleaned.label.tolist() == photos.df.label.tolist()[1:]
+    gone = photos.df.index[photos.df.split == 'train'][0]
+    assert cleaned.path.tolist() == photos.df.path.drop(gone).tolist()
+    assert cleaned.label.tolist() == photos.df.label.drop(gone).tolist()
     assert len(tree(scenes)) == len(before)-1 and [*(st/'removed').rglob('*.jpg')]
     assert imgcls('clean', st, '--restore')[:2] == (0, f"1 restored from {st/'removed'}\n")
     assert tree(scenes) == before

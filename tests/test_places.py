@@ -1,7 +1,6 @@
 """Where people run imgcls: the container, Codespaces, conda, the workflows, and how make installs."""
 import fnmatch
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -22,13 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT/'.github/workflows').glob('*.yml'))
 DEPENDABOT = ROOT/'.github/dependabot.yml'
 PAGE = ROOT/'nbs/course/where_to_run.ipynb'
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT/f'tools/{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def settings():
@@ -116,7 +108,7 @@ def image(tmp_path_factory):
 def test_the_dockerfile_passes_its_linter(): run(tool('hadolint'), ROOT/'Dockerfile')
 
 
-def test_the_image_starts_from_exactly_one_base():
+def test_the_image_starts_from_exactly_one_base(load_tool):
     base, = rest('FROM')
     assert re.fullmatch(r'python:(\d+\.\d+)\.\d+-slim-\w+@sha256:[0-9a-f]{64}', base)
     assert base.startswith(f"python:{load_tool('environment').PYTHON}.")
@@ -229,7 +221,7 @@ def test_environment_has_every_requirement_and_nothing_else():
     assert tuple(map(int, python.split('.'))) >= tuple(map(int, settings()['min_python'].split('.')))
 
 
-def test_environment_is_made_from_the_settings(tmp_path):
+def test_environment_is_made_from_the_settings(tmp_path, load_tool):
     environment = load_tool('environment')
     assert (ROOT/'environment.yml').read_text(encoding='utf-8') == environment.render()
     ini = (ROOT/'settings.ini').read_text(encoding='utf-8')
@@ -257,15 +249,19 @@ sys.exit('ERROR: the disk is full' if 'fail' in sys.argv else 0)
 '''
 
 
-def install(monkeypatch, *args):
-    tool = load_tool('install')
-    monkeypatch.setattr(tool, 'PIP', [sys.executable, '-c', FAKE_PIP])
-    monkeypatch.setattr(sys, 'argv', ['install.py', *args])
-    tool.main()
+@pytest.fixture
+def install(monkeypatch, load_tool):
+    "A function that installs with a pip that only talks."
+    def run(*args):
+        tool = load_tool('install')
+        monkeypatch.setattr(tool, 'PIP', [sys.executable, '-c', FAKE_PIP])
+        monkeypatch.setattr(sys, 'argv', ['install.py', *args])
+        tool.main()
+    return run
 
 
-def test_installing_names_each_step_and_how_long_it_takes(monkeypatch, capsys):
-    install(monkeypatch)
+def test_installing_names_each_step_and_how_long_it_takes(install, capsys):
+    install()
     out, err = capsys.readouterr()
     first, took, second, took_too = out.splitlines()
     assert 'downloading' in first and 'Unpacking 3 packages' in second
@@ -273,15 +269,15 @@ def test_installing_names_each_step_and_how_long_it_takes(monkeypatch, capsys):
     assert all(re.fullmatch(r'  \d+ s', s) for s in (took, took_too)) and err == 'ERROR: a and b differ\n'
 
 
-def test_installing_shows_on_a_terminal_what_is_downloaded(monkeypatch, capsys):
+def test_installing_shows_on_a_terminal_what_is_downloaded(install, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, 'isatty', lambda: True, raising=False)
     monkeypatch.setitem(globals(), 'FAKE_PIP', FAKE_PIP.replace('sleep(.2)', 'sleep(1.2)'))
-    install(monkeypatch)
+    install()
     assert '  Downloading torch-9.whl (848.2 MB)' in capsys.readouterr().out.replace('\r', '\n')
 
 
-def test_when_installing_fails_pip_says_why(monkeypatch):
-    with pytest.raises(SystemExit) as e: install(monkeypatch, 'fail')
+def test_when_installing_fails_pip_says_why(install):
+    with pytest.raises(SystemExit) as e: install('fail')
     assert 'ERROR: the disk is full' in str(e.value) and 'Collecting torch' in str(e.value)
 
 

@@ -1,6 +1,5 @@
 """The rules of the repository: imports between rooms, notebooks, what is installed, the site, git."""
 import ast
-import importlib.util
 import json
 import re
 import shutil
@@ -273,14 +272,7 @@ def test_merging_keeps_a_notebook_valid(tmp_path):
     assert not any('<<<<<<<' in ''.join(c['source']) for c in merged['cells'])
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT/f'tools/{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_saving_in_jupyter_cleans(monkeypatch):
+def test_saving_in_jupyter_cleans(monkeypatch, load_tool):
     pytest.importorskip('nbdev')
     monkeypatch.chdir(ROOT)
     scope = {'c': SimpleNamespace(ContentsManager=SimpleNamespace())}
@@ -308,7 +300,7 @@ def test_sidebar_shows_lessons_first_and_in_order():
     assert not any(p.startswith('api/') for p in listed[:last])
 
 
-def test_tables_of_the_front_page_are_those_of_the_benchmarks():
+def test_tables_of_the_front_page_are_those_of_the_benchmarks(load_tool):
     try: figures = load_tool('figures')
     except ImportError: pytest.skip('the tables are made with execnb, which is not in this environment')
     made = [s for page in figures.PAGES for s in cells(page, 'markdown') if figures.MADE.match(s)]
@@ -333,7 +325,7 @@ def test_workflow_actions_are_pinned():
 
 
 @pytest.fixture(scope='module')
-def readme():
+def readme(load_tool):
     try: return load_tool('readme')
     except ImportError: pytest.skip('the README is made with nbdev 2, which is not in this environment')
 

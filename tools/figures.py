@@ -58,29 +58,45 @@ def _bought(steps):
     return {s['size_to']: f"{100*s['difference']:+.1f} points, {s['verdict']}" for s in steps}
 
 
+def _means(runs):
+    "{size: accuracy after each epoch, the mean over seeds}."
+    sizes = dict.fromkeys(r['size'] for r in runs)
+    return {n: [mean(e) for e in zip(*(r['epochs'] for r in runs if r['size'] == n))] for n in sizes}
+
+
 def study():
     "The claim of the front page: accuracy by number of photos, in the time that the study takes."
     made = _read('frozen')['study']
-    runs, bought = made['runs'], _bought(made['steps'])
-    first, last = (f"{_percent(r['epochs'][-1])}" for r in (runs[0], runs[-1]))
+    final, bought = made['final'], _bought(made['steps'])
+    (few, first), (many, last) = ((r['size'], _percent(r['accuracy'])) for r in (final[0], final[-1]))
     head = ['photos a class', 'accuracy', '95 % interval', 'gained']
-    rows = [[r['size'], _percent(r['epochs'][-1]), ' to '.join(f'{100*x:.1f}' for x in r['interval']),
-             bought.get(r['size'], '')] for r in runs]
+    rows = [[r['size'], _percent(r['accuracy']), f"{100*r['low']:.1f} to {100*r['high']:.1f}",
+             bought.get(r['size'], '')] for r in final]
     claim = f"""
-        **{runs[0]['size']} photos of each animal are enough to name {first} of new photos right,
-        {runs[-1]['size']} for {last}: measured in {made['process']:.0f} seconds on two cores, from the photos
-        to the report.**"""
-    note = f"""
-        Fox, squirrel and deer, drawn by imgcls itself; {runs[0]['n_test']} test photos. "Better" means that
-        chance alone would rarely do this."""
+        **{few} photos of each animal are enough to name {first} of new photos right, {many} for {last}:
+        measured in {made['process']:.0f} seconds on two cores, from the photos to the report.**"""
+    note = _study_note(final, made['runs'][0]['n_test'])
     return '\n\n'.join([_prose(claim), _table(head, rows), _prose(note)])
+
+
+def _study_note(final, n_test):
+    "What the intervals and the word 'better' speak of."
+    seeds = final[0]['seeds']
+    drawn = f'Fox, squirrel and deer, drawn by imgcls itself; {n_test} test photos.'
+    if seeds == 1:
+        return f"""{drawn} One seed: intervals and "better" speak of these classifiers on other test photos;
+            the luck with the training photos is not in them."""
+    return f"""{drawn} Means of {seeds} seeds, which draw other training photos: intervals and "better"
+        hold for other draws of this many photos, too.
+        At {final[-1]['size']} all seeds learn from the same photos."""
 
 
 def epochs():
     "The study of the front page, epoch by epoch."
     made = _read('frozen')['study']
-    head = ['photos a class', *(f'epoch {i+1}' for i in range(len(made['runs'][0]['epochs'])))]
-    rows = [[r['size'], *map(_percent, r['epochs'])] for r in made['runs']]
+    means = _means(made['runs'])
+    head = ['photos a class', *(f'epoch {i+1}' for i in range(len([*means.values()][0])))]
+    rows = [[size, *map(_percent, accuracies)] for size, accuracies in means.items()]
     return _table(head, rows)+'\n\n'+_prose("""
         Accuracy on the test photos after each epoch; an epoch is one pass over the training photos.""")
 
@@ -95,21 +111,31 @@ def _few_to_many(values, form):
     return f'{min(values):{form}} to {max(values):{form}}, median {median(values):{form}}'
 
 
+def _fastai_seeds(compared):
+    "'fastai with one seed', or with how many."
+    seeds = sorted({len(c['fastai_all']) for c in compared})
+    if seeds == [1]: return 'fastai with one seed'
+    return f"fastai with {' or '.join(map(str, seeds))} seeds"
+
+
 def five():
     "The five figures that matter, the unfavourable ones with them."
     sets = [s['compared'] for s in _compared().values()]
     points = _few_to_many([100*c['difference'] for c in sets], '+.1f')
-    sooner = _few_to_many([c['sooner'] for c in sets if c['sooner']], '.1f')
+    whole, crossing = (_few_to_many([c[k] for c in sets if c[k]], '.1f') for k in ('whole', 'crossing'))
     card = _read('tune-cuda')['sets']['clothing-100-resnet18-224']['compared']
     bench, clean = _read('frozen'), _read('clean')['sets']['CIFAR-10 bird, deer and frog, 5% flipped']
     ratio = ' and '.join(f"{bench[k]['ratio']:.2f}" for k in ('cifar', 'clothing'))
     rows = [
         ['fine-tuning against plain fastai, points of accuracy', points,
          f'{len(sets)} comparisons (photos, weights), two cores'],
-        ["… how many times sooner it reaches fastai's accuracy", sooner, 'the same'],
+        ['… how many times as fast',
+         f"whole training against whole training: {whole}; until each first has fastai's final accuracy: "
+         f'{crossing}', f'the same; {_fastai_seeds(sets)}'],
         ['… with a graphics card',
-         f"{card['sooner']:.1f}; its loop does {100*card['loop_share']:.0f} % of what a bare loop does",
-         'clothing, 100 photos a class, 224 px'],
+         f"whole against whole: {card['whole']:.1f}; to fastai's final accuracy: {card['crossing']:.1f}; its "
+         f"loop does {100*card['loop_share']:.0f} % of what a bare loop does",
+         f'clothing, 100 photos a class, 224 px; {_fastai_seeds([card])}'],
         ['a whole frozen study against a bare script', f'{ratio} of the time', 'CIFAR-10; clothing'],
         ['wrong labels on real photos',
          f"{100*clean['recall']:.0f} % found; {100*clean['precision']:.0f} % of the suspects are wrong",
@@ -125,9 +151,10 @@ def _tuned_row(name, one, letter):
         frozen = f"{_percent(accuracy)}, {runs['frozen'][0]['seconds']:.0f} s"
     ours = f"{_percent(c['fine_tune'])}{_range(c['fine_tune_all'])}, {c['fine_tune_seconds']:.0f} s"
     low, high = (f'{100*x:+.1f}' for x in c['interval'])
-    sooner = f"{c['sooner']:.1f} ×" if c['sooner'] else 'not reached'
-    return [f'{SETS[name]} ({letter})', f"{_percent(c['fastai'])}, {c['fastai_seconds']:.0f} s", ours, frozen,
-            sooner, f"{100*c['difference']:+.1f} ({low} to {high})"]
+    crossing = f"{c['crossing']:.1f} ×" if c['crossing'] else 'not reached'
+    plain = f"{_percent(c['fastai'])}{_range(c['fastai_all'])}, {c['fastai_seconds']:.0f} s"
+    return [f'{SETS[name]} ({letter})', plain, ours, frozen, f"{c['whole']:.1f} ×",
+            crossing + '²'*c['head_alone'], f"{100*c['difference']:+.1f} ({low} to {high})"]
 
 
 def _versions(sets, library): return ' and '.join(sorted({s['versions'][library] for s in sets.values()}))
@@ -142,17 +169,43 @@ def tuned():
     compared = [s['compared'] for s in sets.values()]
     loop = [c['loop_share'] for c in compared]
     named = '; '.join(f'{letter} {machine}' for machine, letter in letters.items())
-    head = ['', 'plain fastai', 'fine_tune', 'frozen', 'sooner', 'points better']
-    return _table(head, rows)+'\n\n'+_prose(f"""
+    head = ['', 'plain fastai', 'fine_tune', 'frozen', 'whole against whole', "to fastai's accuracy",
+            'points better']
+    return '\n\n'.join([_table(head, rows), _prose(f"""
         Accuracy on the test photos and seconds of training, in turn on the same photos, test photos, body
         and resolution; everything is imported beforehand. For fastai the seconds are those of `fine_tune(4)`
         alone, for ours those of decoding, lower body, head and all epochs. fine_tune: mean and range over
-        seeds that draw other training photos; "sooner": when ours first reaches the final accuracy of
-        fastai; "points better": with the 95 % interval, on the photos of seed 0. The training loop does
+        seeds that draw other training photos; {_fastai_seeds(compared)}, so that its luck with photos and
+        weights is in every line. The training loop does
         {min(loop):.0%} to {max(loop):.0%} of the photos a second of the bare step (forward, backward,
         optimizer). Peak memory {max(c['peak_mb'] for c in compared):,} MB. Machines: {named}; torch
         {_versions(sets, 'torch')}, fastai {_versions(sets, 'fastai')}; body efficientnet_lite0 unless the
-        table names another. `python benchmarks/tune.py` makes these figures.""")
+        table names another. `python benchmarks/tune.py` makes these figures."""),
+        _prose(_what_is_compared(compared)), _prose(_threads())])
+
+
+def _what_is_compared(compared):
+    head = sum(c['head_alone'] for c in compared)
+    return f"""
+        "Whole against whole" divides the seconds of the two trainings. "To fastai's accuracy" divides the
+        seconds after which each first has the accuracy with which fastai ends; fastai may have it an epoch
+        or more before its end. ² In {head} of the {len(compared)} sets our head alone has it, before the
+        body learns: there this figure says more about frozen features than about fine-tuning. "Points
+        better": on the photos of seed 0, with the interval of these two classifiers on other test photos;
+        the luck of the training photos is not in it, for the spread over seeds see the ranges."""
+
+
+def _threads():
+    "What one thread and two do to the result, in words."
+    made = _read('tune')['threads']
+    one, two = made['accuracy'].values()
+    apart = max(abs(a-b) for a, b in zip(one, two))
+    return f"""
+        One thread and two round sums in another order, and fine_tune ends in other weights: on
+        {made['photos']} drawn photos, {len(one)} seeds end at {', '.join(map(_percent, one))} with one
+        thread and at {', '.join(map(_percent, two))} with two, up to {100*apart:.1f} points apart at the
+        same seed; from seed to seed they lie up to {100*(max(one+two)-min(one+two)):.1f} points apart
+        ({made['n_test']} test photos)."""
 
 
 def card():
@@ -163,7 +216,8 @@ def card():
         With a graphics card ({one['machine']}, torch {one['versions']['torch']}), clothing-100 with the
         stand-in¹ at 224 px: plain fastai {_percent(c['fastai'])} after {c['fastai_seconds']:.0f} s,
         fine_tune {_percent(c['fine_tune'])}{_range(c['fine_tune_all'])} after {c['fine_tune_seconds']:.0f}
-        s, {c['sooner']:.1f} times sooner at the accuracy of fastai; loop {c['loop_share']:.0%} of the bare
+        s: {c['whole']:.1f} times as fast, whole against whole, and {c['crossing']:.1f} times to the accuracy
+        with which fastai ends ({_fastai_seeds([c])}); loop {c['loop_share']:.0%} of the bare
         step.""")+'\n\n'+_prose("""
         ¹ Weights that we trained for an hour, for measuring only: no figure of ResNet-18's own.""")
 

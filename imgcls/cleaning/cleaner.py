@@ -130,7 +130,7 @@ def _about(o, mark):
     why = [f"<li><b>{escape(r['kind'])}</b> {r['score']:.2f}: {escape(r['text'])}</li>" for r in o['reasons']]
     lines = [f"<small>{escape(o['file'])}</small>", f"label <b>{escape(o['label'])}</b>"]
     if o['suggestion']: lines.append(f"suggestion <b>{escape(o['suggestion'])}</b>")
-    if o['split'] == 'test': lines.append('A test photo: its correction is reported apart.')
+    if o['split'] == 'test': lines.append('A test photo: what you decide is noted, and it counts as before.')
     decision = _DECIDED.get(mark.get('action'), 'not decided yet')
     if mark.get('action') == 'relabel': decision = f"relabelled: {mark['new']}"
     style = 'line-height:1.5;overflow-wrap:anywhere'

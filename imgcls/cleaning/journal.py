@@ -161,10 +161,14 @@ def merge_journals(
     return agreed[COLUMNS].reset_index(drop=True), conflicts[['journal', *COLUMNS]].reset_index(drop=True)
 
 # %% ../../nbs/api/51_cleaning.journal.ipynb #7287e89d
+def _noted(df, column): return df[column].fillna('').astype(str) if column in df else pd.Series('', df.index)
+
+
 def _fates(decisions, df):
     "Label, old label and fate of each row; how many decisions are about other photos, or about other labels."
-    label, fate = df.label.astype(str).tolist(), ['']*len(df)
-    was = df.was.fillna('').astype(str).tolist() if 'was' in df else ['']*len(df)
+    corrected, fate = _noted(df, 'corrected'), ['']*len(df)
+    label = corrected.where(corrected != '', df.label).astype(str).tolist()
+    was = _noted(df, 'was').where(corrected == '', df.label).tolist()
     at, unknown, stale = df.groupby('sha256').indices, 0, 0
     for r in decisions.to_dict('records'):
         rows = at.get(r['sha256'], ())
@@ -178,6 +182,17 @@ def _fates(decisions, df):
     was = [old if old != new else '' for old, new in zip(was, label)]
     return pd.DataFrame(dict(label=label, was=was, fate=fate), index=df.index), unknown, stale
 
+# %% ../../nbs/api/51_cleaning.journal.ipynb #a8378493
+def _test_stays(fates, df):
+    "The same fates, with what was decided about test photos in `corrected` and `removed` alone."
+    learnt = fates.label[(df.split == 'train') & (fates.fate == '')]
+    stays = (df.split == 'test') & df.label.isin(learnt)  # of a class without training photos, none can stay
+    removed = fates.fate.where(fates.fate != '', _noted(df, 'removed'))
+    noted = dict(corrected=fates.label.where(stays & (fates.label != df.label), ''),
+                 removed=removed.where(stays, ''))
+    return fates.assign(label=fates.label.where(~stays, df.label), was=fates.was.where(~stays, ''),
+                        fate=fates.fate.where(~stays, ''), **noted)
+
 # %% ../../nbs/api/51_cleaning.journal.ipynb #7287e89e
 def _tell(decisions, df, left, fates, unknown, stale):
     "What was done, a line each."
@@ -185,6 +200,10 @@ def _tell(decisions, df, left, fates, unknown, stale):
     relabelled, kept = int((fates.label != df.label).sum()), int((decisions.action == 'keep').sum())
     yield (f"{plural(relabelled, 'photo')} relabelled, {n.get('delete', 0):,} deleted, "
            f"{n.get('aside', 0):,} set aside, {kept:,} kept as they are")
+    corrected, removed = (int((fates[c] != '').sum()) for c in ('corrected', 'removed'))
+    if corrected or removed:
+        yield (f"the test stays as it was, so that before and after can be compared: {corrected:,} corrected "
+               f"and {removed:,} removed test photos are only noted")
     if twice := len(df) - int((fates.fate != '').sum()) - len(left):
         yield f"{plural(twice, 'copy', 'copies')} left out: the same photo had the new label already"
     if unknown: yield f"{plural(unknown, 'decision')} about photos that are not among these"
@@ -199,16 +218,19 @@ def apply_decisions(
     move: bool = False,  # move the files of deleted photos into a folder?
     removed: str | Path | None = None,  # that folder; None: `removed` beside the journal
     say: Callable = print,  # gets one-line messages
-) -> Photos:  # with a column `was` in `df`: the label before the correction, '' where it is the same
-    "Return the corrected photos; raise `UserError` when no decision is about them, or files can't be moved."
+) -> Photos:  # `df` has more columns: `was` (the old label, or ''); of test photos, `corrected`, `removed`
+    """Return the corrected photos, with the test photos as they were; what was decided about these is noted.
+
+    Raise `UserError` when no decision is about the photos, or files can't be moved."""
     before, photos = ('', photos) if isinstance(photos, Photos) else (photos.path, photos.photos)
     journal = None if isinstance(decisions, pd.DataFrame) else open_journal(decisions)
     decisions, df = decisions if journal is None else journal.decisions, photos.df
     fates, unknown, stale = _fates(decisions, df)
+    fates = _test_stays(fates, df)
     if len(decisions) and unknown == len(decisions):
         n = plural(unknown, 'decision')
         raise UserError(f'none of the {n} is about these photos; take the journal of this study')
-    left = df.assign(label=fates.label, was=fates.was)
+    left = df.assign(**fates[['label', 'was', 'corrected', 'removed']])
     gone, left = left[fates.fate == 'delete'], left[fates.fate == '']
     left = left.sort_values(['was', 'path']).drop_duplicates(['sha256', 'label', 'split'])
     notes = [*_tell(decisions, df, left, fates, unknown, stale)]

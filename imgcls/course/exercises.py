@@ -231,9 +231,10 @@ def _points(answer, truth):
     return f'seed {seed}: {_off(answer[seed], truth[seed], within=.05, unit=" points")}'
 
 
-@_exercise('3.3', hint='study(st.photos, lesson.sizes[-2:], seeds=5, …) has ten runs. pair.runs is a table '
-           "of them; pivot it with index='seed', columns='size', values='accuracy'.", solution='''
-pair = study(st.photos, lesson.sizes[-2:], seeds=5, out=lesson.folder/'pair', **how)
+@_exercise('3.3', hint='study(st.photos, lesson.sizes[-2:], …) with how | dict(seeds=5) has ten runs. '
+           "pair.runs is a table of them; pivot it with index='seed', columns='size', values='accuracy'.",
+           solution='''
+pair = study(st.photos, lesson.sizes[-2:], out=lesson.folder/'pair', **(how | dict(seeds=5)))
 accuracy = pair.runs.pivot(index='seed', columns='size', values='accuracy')
 answer = list(100*(accuracy.iloc[:, 1] - accuracy.iloc[:, 0]))
 check('3.3', pair, answer)

@@ -8,6 +8,7 @@ __all__ = ['Lesson', 'start', 'some_photos', 'swap_labels', 'show_photos', 'Gues
 # %% ../../nbs/api/81_course.lesson.ipynb #c8100004
 import os
 import tempfile
+import textwrap
 import time
 from dataclasses import replace
 from datetime import date
@@ -140,14 +141,16 @@ def swap_labels(
 # %% ../../nbs/api/81_course.lesson.ipynb #c81000a8
 def show_photos(
     rows,  # a table with `path`, such as `photos.df`
-    texts,  # a line for each photo, or the name of a column
+    texts,  # a few words for each photo, or the name of a column
     columns: int = 6,  # photos side by side
 ):  # a matplotlib figure
-    "Draw photos with a line above each."
+    "Draw photos with a few words above each, in lines as wide as a photo."
     import matplotlib.pyplot as plt
     if isinstance(texts, str): texts = rows[texts]
+    texts = [textwrap.fill(str(t), 15, max_lines=3) for t in texts]
+    lines = max((t.count('\n') for t in texts), default=0)  # beyond the first
     down = max(1, -(-len(rows)//columns))
-    fig, axes = plt.subplots(down, columns, figsize=(1.1*columns, 1.3*down), squeeze=False)
+    fig, axes = plt.subplots(down, columns, figsize=(1.1*columns, (1.3 + .14*lines)*down), squeeze=False)
     for ax in axes.flat: ax.axis('off')
     for ax, path, text in zip(axes.flat, rows.path, texts):
         ax.imshow(decode(read_photo(path), 96))

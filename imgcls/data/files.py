@@ -136,7 +136,8 @@ def photo_files(
 
 # %% ../../nbs/api/11_data.files.ipynb #617839b0
 _TRAIN, _TEST, _VALID = {'train', 'training'}, {'test', 'testing'}, {'valid', 'validation', 'val'}
-_EXTRAS = ['group', 'source', 'licence', 'author', 'url']  # columns that a list may bring
+# columns that a list may bring; the last two are those of a cleaned study, about its test photos
+_EXTRAS = ['group', 'place', 'source', 'licence', 'author', 'url', 'corrected', 'removed']
 
 
 @patch

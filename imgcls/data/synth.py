@@ -22,7 +22,6 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from ..core import UserError, atomic, cache_dir, progress
 from .animals import animal_shapes
-from .duplicates import fingerprint
 from .scenery import backdrop, cover, merge_planes, texture, trunk
 from .scenes import CLASSES, LIGHTS, VERSION, generator, scene
 
@@ -133,12 +132,15 @@ def scene_bytes(
 
 # %% ../../nbs/api/19_data.synth.ipynb #811bae11
 def _bits_apart(a, b):
-    "In how many of 64 bits the fingerprints of two pictures differ"
-    return (int(fingerprint(a), 16) ^ int(fingerprint(b), 16)).bit_count()
+    "In how many of 64 bits the difference hashes of two pictures differ"
+    import imagehash
+    one, other = (imagehash.dhash(img.resize((36, 32), Image.BOX) if max(img.size) > 64 else img)
+                  for img in (a, b))
+    return one - other
 
 # %% ../../nbs/api/19_data.synth.ipynb #2826a363
 def _near_copy(data, *key):
-    "A JPEG unlike `data` in frame, brightness and quality, with nearly the same fingerprint"
+    "A JPEG unlike `data` in frame, brightness and quality, with nearly the same difference hash"
     im = Image.open(BytesIO(data)).convert('RGB')
     for attempt in range(20):
         r = generator('near', attempt, *key)

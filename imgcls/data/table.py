@@ -21,24 +21,35 @@ from fastcore.basics import patch
 
 from ..core import UserError, atomic, plural, progress
 from .datasets import fetch_dataset
-from .decode import PhotoError, Reason, decode, read_photo
-from .duplicates import HASH_SIDE, fingerprint_at, near_duplicates
+from .decode import PhotoError, Reason, decode, read_photo, taken
+from .duplicates import LOOK_SIDE, look_at, near_duplicates
 from .files import Skipped, list_photos, skipped, skipped_table
-from .split import available_sizes, check_share, choose_test, join_groups, take, training_order
+from imgcls.data.split import (
+    available_sizes,
+    check_share,
+    choose_test,
+    find_bursts,
+    join_groups,
+    take,
+    training_order,
+)
 from .split import class_weights as weights_of
 
 # %% ../../nbs/api/15_data.table.ipynb #85ce8644
+_FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera']
+
+
 def _check_one(i, path, use, side, known):
-    "sha256, width, height and dhash of one photo, or why it can't be used."
+    "The facts about one photo, or why it can't be used."
     try:
         data = read_photo(path)
         sha = hashlib.sha256(data).hexdigest()
-        if sha in known: return sha, *known[sha]
+        if sha in known: return sha, *known[sha], *taken(data)
         img = decode(data, side)
-        img.info['dhash'] = fingerprint_at(data, img, side)
+        img.info['look'] = look_at(data, img, side)
         if use: use(i, sha, img)
     except PhotoError as e: return skipped(path, e.reason, str(e))
-    return sha, *img.info['size'], img.info['dhash']
+    return sha, *img.info['size'], img.info['look'], *taken(data)
 
 # %% ../../nbs/api/15_data.table.ipynb #da66135d
 def _in_portions(f, n, workers, size=16):
@@ -60,23 +71,24 @@ def check_photos(
     use: Callable | None = None,  # called in a thread as use(position in `rows`, sha256, decoded photo)
     side: int | None = None,  # pixels that `use` needs on the short side; larger JPEGs come smaller
     workers: int | None = None,  # threads; one a core when None
-    known: dict | None = None,  # sha256 → (width, height, dhash) of photos that are not decoded and not used
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with sha256, width, height, dhash; skipped files
+    known: dict | None = None,  # sha256 → (width, height, look) of photos that are not decoded and not used
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with the facts above; skipped files
     "Read each photo once; a `PhotoError`, also one of `use`, leaves it out, any other error ends the work."
     paths, known, facts = rows.path.tolist(), known or {}, [None]*len(rows)
-    if use is None: side = HASH_SIDE
+    if use is None: side = LOOK_SIDE
     work = lambda i: _check_one(i, paths[i], use, side, known)
     results = _in_portions(work, len(paths), workers or min(os.cpu_count() or 1, 16))
     for i, fact in progress(results, len(paths), 'photos'): facts[i] = fact
     bad = [f for f in facts if isinstance(f, Skipped)]
     good = [f for f in facts if not isinstance(f, Skipped)]
-    found = pd.DataFrame(good, columns=['sha256', 'width', 'height', 'dhash'])
+    found = pd.DataFrame(good, columns=_FACTS)
     usable = rows[[not isinstance(f, Skipped) for f in facts]].reset_index(drop=True)
     return usable.assign(**found), skipped_table(bad)
 
 # %% ../../nbs/api/15_data.table.ipynb #f5078c61
-COLUMNS = ['path', 'label', 'split', 'order', 'sizes', 'sha256', 'width', 'height', 'dhash',
-           'group', 'source', 'licence', 'author', 'url']
+COLUMNS = ['path', 'label', 'split', 'order', 'sizes', 'sha256', 'width', 'height', 'group',
+           'source', 'licence', 'author', 'url']
+_NOTED = ['corrected', 'removed']  # kept where a list of a cleaned study brings them
 
 
 def _no_pairs(): return pd.DataFrame(columns=['a', 'b', 'kind'], dtype=str)
@@ -117,6 +129,15 @@ def test(self: Photos) -> pd.DataFrame:
 def sizes(self: Photos) -> list:
     "The training sizes that every class can give."
     return available_sizes(self.df)
+
+# %% ../../nbs/api/15_data.table.ipynb #shared01
+@patch(as_prop=True)
+def shared(
+    self: Photos,
+) -> np.ndarray:  # bool, one a row of `test`
+    "Which test photos belong to a group that training photos belong to too; none where we drew the test set."
+    train = self.df.group[(self.df.split == 'train') & (self.df.group != '')]
+    return self.test.group.isin(train).to_numpy()
 
 # %% ../../nbs/api/15_data.table.ipynb #value002
 @patch
@@ -248,6 +269,15 @@ def _about_duplicates(d):
                      'see photos.duplicates')
     return notes
 
+
+def _about_groups(photos):
+    "A note on test photos that share a group, but no look, with training photos."
+    d = photos.duplicates
+    alike = {*d.a, *d.b}
+    n = int((photos.shared & ~photos.test.path.isin(alike)).sum())
+    return [f'{plural(n, "test photo")} of a group, place or burst that training photos are of too: '
+            'the accuracy will look better than it is']*(n > 0)
+
 # %% ../../nbs/api/15_data.table.ipynb #source01
 def _locate(source):
     "What `list_photos` reads, the title, the origin and the study whose cleaned photos these are."
@@ -279,6 +309,7 @@ def read_photos(
     test: float = .2,  # share of each class that is set aside for testing, unless the test photos are given
     seed: int = 0,  # another seed, another test set
     check: Callable = check_photos,  # reads the photos: check(rows) → (usable rows, skipped)
+    burst: float | None = 60,  # seconds: photos of a camera that near stay on one side; None: may be parted
 ) -> Photos:  # `Photos` are returned as they are
     "Return all usable photos with the test photos set aside; raise `UserError` where that can't be done."
     if isinstance(source, Photos):
@@ -292,12 +323,14 @@ def read_photos(
     rows, copies = _merge_copies(rows)
     notes += more + (_given_split(rows) if given else [])
     pairs = near_duplicates(rows)
+    rows['burst'], about = find_bursts(rows, burst)
     rows['group'] = join_groups(rows, pairs)
     if not given: rows['split'] = np.where(choose_test(rows, test, seed), 'test', 'train')
     rows['order'] = training_order(rows)
     left_out = pd.concat([left_out, bad, copies], ignore_index=True)
-    photos = Photos(rows[COLUMNS], name, left_out, pairs, notes, origin, cleaned_from)
-    photos.notes += _about_duplicates(photos.duplicates)
+    noted = [c for c in _NOTED if (rows[c] != '').any()]
+    photos = Photos(rows[COLUMNS + noted], name, left_out, pairs, notes, origin, cleaned_from)
+    photos.notes += about*(not given) + _about_duplicates(photos.duplicates) + _about_groups(photos)
     return photos
 
 # %% ../../nbs/api/15_data.table.ipynb #d6d85224

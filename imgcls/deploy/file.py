@@ -47,14 +47,19 @@ def _three(x, lo): return isinstance(x, list) and len(x) == 3 and all(_finite(v,
 def _flat(d): return isinstance(d, dict) and all(isinstance(v, str | int | float | None) for v in d.values())
 
 # %% ../../nbs/api/60_deploy.file.ipynb #a2af3320
+_NUMBERS = None, 'float32', 'bfloat16', 'float16'
+_SCORED = dict(resized=(None, 'pillow'), numbers=_NUMBERS, upper=_NUMBERS, steps=(None, *range(10_000)))
+
+
 def _check_transform(t):
     "What is wrong with a transform; '' when nothing is."
     if not _words(t, 'method', 'resample'): return 'transform must hold res, method, resample, mean and std'
     if not isinstance(r := t.get('res'), int) or not _finite(r, 8, 2048):
         return f'res is {str(r)[:20]}, and must be a whole number from 8 to 2048'
     if t['method'] not in METHODS: return f"method is '{t['method'][:20]}'; expected {' or '.join(METHODS)}"
-    if _three(t.get('mean'), -100) and _three(t.get('std'), 1e-6): return ''
-    return 'mean and std must be three numbers each, those of std above 0'
+    if not (_three(t.get('mean'), -100) and _three(t.get('std'), 1e-6)):
+        return 'mean and std must be three numbers each, those of std above 0'
+    return next((f'{k} is {str(t[k])[:20]}' for k, known in _SCORED.items() if t.get(k) not in known), '')
 
 # %% ../../nbs/api/60_deploy.file.ipynb #fadf73b0
 def _names(c):

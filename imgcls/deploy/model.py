@@ -7,7 +7,6 @@ __all__ = ['Model']
 
 # %% ../../nbs/api/61_deploy.model.ipynb #27ceb289
 import copy
-import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
+from PIL import Image
 from torch import nn
 
 from ..core import UserError, plural, progress
@@ -27,9 +27,8 @@ from ..data.decode import PhotoError, Reason, decode, read_photo
 from ..data.files import photo_files
 from .file import printable, read_model, write_model
 from ..studies.study import Study
-from ..training.features import default_device, to_pixels
+from ..training.features import default_device, fold_batchnorm, precision, to_pixels
 from ..training.models import fastai_arch
-from ..training.recipes import RECIPES, find_recipe
 
 # %% ../../nbs/api/61_deploy.model.ipynb #ae6c3346
 @dataclass(eq=False)
@@ -72,11 +71,22 @@ def _content(photo):
     except Exception as e: raise PhotoError(Reason.DAMAGED, f"the picture can't be read ({e})") from None
     return file.getvalue()
 
+# %% ../../nbs/api/61_deploy.model.ipynb #ec7d666a
+def _as_fastai(img, res, method):
+    "A picture as fastai's `Resize` shows a test photo."
+    side = int(min(img.size)/res*res)  # fastai's own rounding
+    x, y = int((img.width-side)*.5), int((img.height-side)*.5)
+    if method == 'crop': img = img.crop((x, y, x+side, y+side))
+    small = img.resize((res, res), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1)[None]
+
 # %% ../../nbs/api/61_deploy.model.ipynb #a18ab0c8
-def _square(photo, res, method, resample):
+def _square(photo, t):
     "A photo as the net wants it, 1 × 3 × res × res, or the reason why it can't be read."
     if isinstance(photo, _Unread): return photo.why
-    try: return to_pixels([decode(_content(photo), res)], res, method, resample)
+    try:
+        if t.get('resized') == 'pillow': return _as_fastai(decode(_content(photo)), t['res'], t['method'])
+        return to_pixels([decode(_content(photo), t['res'])], t['res'], t['method'], t['resample'])
     except PhotoError as e: return str(e)
 
 # %% ../../nbs/api/61_deploy.model.ipynb #7ef706b3
@@ -96,7 +106,6 @@ def _in_folder(folder):
 # %% ../../nbs/api/61_deploy.model.ipynb #2e9a39cd
 def _named(photos):
     "Name and photo for each photo, an `_Unread` where a file can't be one."
-    from PIL import Image
     out = []
     one = isinstance(photos, str | Path | bytes | bytearray | Image.Image)
     for i, p in enumerate([photos] if one else photos, 1):
@@ -111,6 +120,55 @@ def _named(photos):
         raise UserError(f'no photo found{why}; name photos (JPEG, PNG, …) or folders of them')
     return out
 
+# %% ../../nbs/api/61_deploy.model.ipynb #b51dae8f
+def _available(name, rule):
+    "The numbers of that name if this machine would take them, else 32 bits."
+    dtype = getattr(torch, name or 'float32')
+    return dtype if dtype != torch.float32 and rule() == dtype else torch.float32
+
+
+def _upper_rule(body, device):
+    from imgcls.training.callbacks import training_precision  # here, because it brings fastai
+    return training_precision(body, device)[0]
+
+# %% ../../nbs/api/61_deploy.model.ipynb #bf2b65b9
+def _parts(model):
+    "The lower and the upper part of the body as they were scored, with batch norm folded in."
+    res, steps = model.transform['res'], model.transform.get('steps')
+    body = copy.deepcopy(fold_batchnorm(model.module[0].cpu(), res))
+    if steps is None: return body, nn.Identity()
+    from imgcls.training.stages import stages  # here, because it brings fastai
+    modules = [s.module for s in stages(body, res)]
+    return nn.Sequential(*modules[:steps]), nn.Sequential(*modules[steps:])
+
+# %% ../../nbs/api/61_deploy.model.ipynb #5038ddf5
+def _sixteen_bits(model, device):
+    "What makes scores of 8-bit photos as 16 bits made them; None where 32 bits did, or must here."
+    t, (body, head) = model.transform, model.module
+    lower, upper = _parts(model)
+    low = _available(t.get('numbers'), lambda: precision(device, lower))
+    high = _available(t.get('upper'), lambda: _upper_rule(body, device))
+    if low == high == torch.float32: return None
+    whole = 'steps' not in t  # as `Features` runs a body: colours too in 16 bits
+    first, last = (low, torch.float16) if whole else (torch.float32, low)
+    mean, std = ((255*torch.tensor(t[k]).to(first)).to(device)[:, None, None] for k in ('mean', 'std'))
+    lower, upper, head = lower.to(device, low), upper.to(device), head.to(device)
+
+    def scores(x):
+        a = lower(((x.to(first)-mean)/std).to(low)).to(last).float()
+        with torch.autocast(device.type, high, enabled=high != torch.float32): return head(upper(a))
+    return scores
+
+
+def _as_scored(model, device):
+    "What makes scores of 8-bit photos as it did when the test photos were scored."
+    t = model.transform
+    short = {t.get('numbers'), t.get('upper')} - {None, 'float32'}
+    if short and (scores := _sixteen_bits(model, device)): return scores
+    net = model.module.to(device).eval()
+    mean, std = (255*torch.tensor(t[k], device=device)[:, None, None] for k in ('mean', 'std'))
+    return lambda x: net((x.float()-mean)/std)
+
 # %% ../../nbs/api/61_deploy.model.ipynb #1a36204e
 @patch
 def scores(
@@ -119,9 +177,8 @@ def scores(
 ) -> tuple[list[str], list[str], np.ndarray]:  # names; why a photo can't be read, or ''; photos × classes
     "Return probabilities, NaN for a photo that can't be read; raise `UserError` when there is no photo."
     named, t, device = _named(photos), self.transform, default_device()
-    square = partial(_square, res=t['res'], method=t['method'], resample=t['resample'])
-    mean, std = (255*torch.tensor(t[k], device=device)[:, None, None] for k in ('mean', 'std'))
-    net, reasons = self.module.to(device).eval(), []
+    square = partial(_square, t=t)
+    net, reasons = _as_scored(self, device), []
     probs = np.full((len(named), len(self.classes)), np.nan, np.float32)
     batch = max(1, min(64, 64*256**2//t['res']**2))  # photos; fewer when they are large
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool, torch.inference_mode():
@@ -130,7 +187,7 @@ def scores(
             reasons += [x if isinstance(x, str) else '' for x in got]
             good = [i for i, x in enumerate(got) if not isinstance(x, str)]
             if not good: continue
-            scores = net((torch.cat([got[i] for i in good]).to(device).float() - mean)/std)
+            scores = net(torch.cat([got[i] for i in good]).to(device))
             probs[[lo+i for i in good]] = (scores.float()/self.temperature).softmax(1).cpu().numpy()
     return [name for name, _ in named], reasons, probs
 
@@ -172,24 +229,14 @@ def probabilities(
     out.insert(0, 'path', paths, allow_duplicates=True)
     return out
 
-# %% ../../nbs/api/61_deploy.model.ipynb #37c855a1
-def _rank(run):
-    "The smaller, the better a run stands for its study; its accuracy doesn't count."
-    size = math.inf if run['size'] == 'all' else float(run['size'])
-    try: quick = find_recipe(run['recipe'])[1].quick
-    except UserError: quick = True  # a recipe that is not defined here
-    name, names = run['recipe'].split(':')[0], [*RECIPES]  # of 'frozen:lr=0.01', say
-    place = names.index(name) if name in names else len(names)
-    return -size, quick, run['seed'], place, run['recipe'], run['arch']
-
 # %% ../../nbs/api/61_deploy.model.ipynb #e70ff330
 def _choose(st, say):
     "The file of the model that stands for a study."
     if not len(st.runs): raise UserError(f'{st.path} has no finished run yet; start the same study again')
-    r = min(st.runs.to_dict('records'), key=_rank)
+    r = st.headline.iloc[0]
     if len(st.runs) > 1:
-        say(f"of {len(st.runs)} runs, the one with the most photos is taken: {r['recipe']}, {r['arch']}, "
-            f"size {r['size']}, seed {r['seed']} ({r['run']})")
+        say(f"of {len(st.runs)} runs, the one the study's headline speaks of is taken: {r['recipe']}, "
+            f"{r['arch']}, size {r['size']}, seed {r['seed']} ({r['run']})")
     return st.path/'runs'/r['run']/'model.safetensors'
 
 # %% ../../nbs/api/61_deploy.model.ipynb #caafe68c
@@ -215,7 +262,7 @@ def load(
 @patch
 def model(
     self: Study,
-    run: str = '',  # name of a run; '': the one with the most photos
+    run: str = '',  # name of a run; '': the one that the headline speaks of
     say: Callable = print,  # gets one line when a run had to be chosen
 ) -> Model:  # on the processor, in eval mode
     "Return the model of a run; raise `UserError` when there is none."
@@ -228,7 +275,7 @@ def model(
 def _predict(
     self: Study,
     photos: object,  # a path, a folder (with all folders in it), a PIL picture, bytes, or a list of these
-    run: str = '',  # name of a run; '': the one with the most photos
+    run: str = '',  # name of a run; '': the one that the headline speaks of
     say: Callable = print,  # gets one line when a run had to be chosen
 ) -> pd.DataFrame:  # a row a photo, as from `Model.predict`
     "Return the two most probable labels of each photo; raise `UserError` without a photo or a run."

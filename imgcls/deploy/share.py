@@ -20,6 +20,7 @@ from .file import printable
 from .model import Model
 from ..explorer.confusion import confusion
 from ..studies.study import Study
+from ..training.calibration import calibration_summary
 from ..training.models import find_weights
 
 # %% ../../nbs/api/62_deploy.share.ipynb #sh000009
@@ -53,14 +54,19 @@ def _percent(share): return '–' if np.isnan(share) else f'{100*share:.1f} %'
 def _between(low, high): return '–' if np.isnan(low) else f'{100*low:.1f} to {100*high:.1f} %'
 
 
-def _how_good(found, model):
+def _worth(study, run):
+    "What its probabilities are worth, as a sentence."
+    groups = study.photos.test.group.to_numpy()
+    return calibration_summary(study.probs(run)[-1].astype(np.float32), study.targets, groups)
+
+
+def _how_good(found, worth):
     "What the test photos say: sentences and a table of the classes."
     share, low, high = found.accuracy
     n, right = len(found.targets), int(found.counts.trace())
-    off = model.figures.get('calibration_error')
     words = [f'Of {plural(n, "test photo")}, on which it never trained, it names {right:,} right: '
              f'**{_percent(share)}** (95 % interval {_between(low, high)}).', _INTERVAL]
-    if off is not None: words.append(f'Its probabilities are off by {100*off:.1f} points on average.')
+    words.append(f'{worth}.')
     rows = [[name, int(r.support), _percent(r.recall), _between(r.recall_low, r.recall_high),
              _percent(r.precision), _between(r.precision_low, r.precision_high)]
             for name, r in found.per_class.iterrows()]
@@ -124,7 +130,7 @@ def model_card(
     name = model.figures['run']
     classes = ', '.join(map(_text, model.classes))
     parts = [f'# A classifier of photos: {classes}', purpose,
-             '## How good it is', _how_good(confusion(study, run=name), model),
+             '## How good it is', _how_good(confusion(study, run=name), _worth(study, name)),
              '## What it learned from', _learned_from(study, name),
              "## What it can't do", _LIMITS, '## How it was made', _made(study, model)]
     return Card('\n\n'.join(filter(None, parts)) + '\n')

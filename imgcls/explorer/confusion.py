@@ -42,10 +42,13 @@ class Predictions:
 @patch
 def run(
     self: Predictions,
-    name: str | None = None,  # of a run; None: the first one with the most training photos
+    name: str | None = None,  # of a run; None: that of the study's headline, else the one with most photos
 ) -> int:  # its row in `runs`
     "Return which run is meant; raise `UserError` when there is none of that name."
     names = self.runs.run.tolist()
+    if name is None and self.study is not None:
+        first = self.study.headline.run.iloc[0]
+        if first in names: return names.index(first)
     if name is None: return int(self.runs.n_train.astype(float).fillna(0).argmax())
     if name in names: return names.index(name)
     more = ' …' if len(names) > 4 else ''

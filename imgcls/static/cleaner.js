@@ -198,7 +198,8 @@ function clStage(cl, i) {
   el.label.textContent = el.label.title = item.label;
   el.suggested.hidden = !item.suggestion;
   el.suggestion.textContent = el.suggestion.title = item.suggestion;
-  el.split.textContent = item.split === 'test' ? 'A test photo: its correction is reported apart.' : '';
+  const noted = 'A test photo: what you decide is noted, and it counts as before.';
+  el.split.textContent = item.split === 'test' ? noted : '';
   el.reasons.replaceChildren(...item.reasons.map(clReason));
   el.said.replaceChildren(...clSaid(mark));
   el.said.dataset.mark = mark ? mark.action : 'none';

@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
 
-from ..core import UserError, atomic, plural, progress
+from ..core import UserError, _watched, atomic, plural, progress
 from ..data.synth import CLASSES, synth_folder
 from ..data.table import Photos
 from .claims import Claim, Claimed
@@ -40,6 +41,7 @@ from imgcls.studies.runs import (
 )
 from ..training.features import Features
 from ..training.head import LossIsNaN
+from ..training.recipes import find_recipe
 
 # %% ../../nbs/api/32_studies.study.ipynb #30f63879
 _FORMAT = 2
@@ -113,8 +115,8 @@ def _sorted_out(path, photos):
 
 # %% ../../nbs/api/32_studies.study.ipynb #70821f60
 _OF_SPEC = 'photos', 'arch', 'recipe', 'size', 'seed', 'res'
-_OF_RESULT = ('n_train', 'n_test', 'accuracy', 'correct', 'temperature', 'calibration_error',
-              'calibration_error_raw')
+_OF_RESULT = ('n_train', 'n_test', 'accuracy', 'correct', 'temperature', 'overconfidence',
+              'overconfidence_raw')
 _OF_RUN = 'seconds', 'peak_mb', 'device', 'machine'
 
 
@@ -138,6 +140,25 @@ def _tables(self: Study, runs):
     parts = [epochs.assign(**{k: row[k] for k in keys})[[*keys, *epochs]] for row, epochs in both]
     self.runs = pd.DataFrame([row for row, _ in both])
     self.epochs = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=keys)
+
+# %% ../../nbs/api/32_studies.study.ipynb #eca50fdd
+def _stand_in(run):
+    "The smaller, the better a run stands in for the one asked for; its accuracy doesn't count."
+    size = np.inf if run['size'] == 'all' else float(run['size'])
+    try: quick = find_recipe(run['recipe'])[1].quick
+    except UserError: quick = True  # a recipe that is not defined here
+    return -size, quick, run['seed'], run['recipe'], run['arch']
+
+# %% ../../nbs/api/32_studies.study.ipynb #a2f83479
+@patch(as_prop=True)
+def headline(self: Study) -> pd.DataFrame:  # rows of `runs`, a row a seed; the first is the study's model
+    "Return the runs that speak for the study: the last size of the recipe and body asked for last."
+    runs = self.runs
+    if not len(runs): return runs
+    mine = runs[runs.run.isin(self.about.get('headline', []))]
+    if len(mine): return mine
+    first, same = min(runs.to_dict('records'), key=_stand_in), ['recipe', 'arch', 'size', 'res']
+    return runs[(runs[same] == [first[k] for k in same]).all(axis=1)].drop_duplicates('seed')
 
 # %% ../../nbs/api/32_studies.study.ipynb #29ed249c
 @patch
@@ -239,11 +260,11 @@ def _check_folder(out):
         raise UserError(f'{out} holds other files and no study; give another folder with --out')
 
 # %% ../../nbs/api/32_studies.study.ipynb #9f102d71
-def _write_study(out, photos, settings):
+def _write_study(out, photos, settings, headline):
     "Write what a study is made of; study.json first, so that the folder is known whenever the power fails."
     command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
-    about = dict(format=_FORMAT, photos=photos.id, command=command, settings=settings, machine=machine(),
-                 versions=versions())
+    about = dict(format=_FORMAT, photos=photos.id, command=command, settings=settings, headline=headline,
+                 machine=machine(), versions=versions())
     with atomic(out/'study.json') as part: part.write_text(json.dumps(about, indent=1), encoding='utf-8')
     photos.save(out/'photos.parquet')
     with atomic(out/'skipped.csv') as part: photos.skipped.to_csv(part, index=False)
@@ -260,33 +281,59 @@ def _finished(out, photos, say):
     if mine: say(f"{plural(len(mine), 'run')} of this study found in {out}")
     return {name for name, _ in mine}
 
+# %% ../../nbs/api/32_studies.study.ipynb #8ab3e051
+def _make(out, todo, shared, say, failed):
+    "Make runs; return those that another process is making, and add a line to `failed` for each that fails."
+    claimed = []
+    for label, spec in todo:
+        try: make_run(out, spec, say, label, shared)
+        except Claimed: claimed.append((label, spec))
+        except LossIsNaN as e: failed.append(f'{spec}: {e}')
+    return claimed
+
+# %% ../../nbs/api/32_studies.study.ipynb #7639ff68
+def _show(st, slow, say):
+    "Show what the quick runs found, and say which runs follow."
+    if say is print and _watched() == 'notebook':
+        from IPython.display import display
+        display(st)
+    else: say(str(st))
+    more = f' and {plural(len(slow)-1, "more run")}'*(len(slow) > 1)
+    say(f'Next, which takes longer: {slow[0][1]}{more}. If you stop here, all of the above stays.')
+
 # %% ../../nbs/api/32_studies.study.ipynb #7ad50403
-def _make_all(out, todo, shared, say):
+def _make_all(out, todo, shared, say, show):
     "Make all runs of the plan; return a line for each that could not be finished."
-    recipes, failed, waiting = [recipe_of(spec) for _, spec in todo], [], False
+    recipes, failed = [recipe_of(spec) for _, spec in todo], []
     learn = [shared.features_of(spec) for (_, spec), r in zip(todo, recipes) if r.uses_features]
     for feats in dict.fromkeys(learn): feats.of(shared.photos.df)
-    # a run that trains the body takes long and has a bar of its own
-    steps = progress(todo, label='runs') if all(r.quick for r in recipes) else todo
-    while True:
-        claimed = []
-        for label, spec in steps:
-            try: make_run(out, spec, say, label, shared)
-            except Claimed: claimed.append((label, spec))
-            except LossIsNaN as e: failed.append(f'{spec}: {e}')
-        if not claimed: return failed
-        if not waiting: say(f"waiting for {plural(len(claimed), 'run')} that another process is making")
-        steps, waiting = claimed, True
+    quick, slow = ([t for t, r in zip(todo, recipes) if r.quick == q] for q in (True, False))
+    claimed = _make(out, progress(quick, label='runs'), shared, say, failed)
+    if slow and show: show(slow)
+    claimed += _make(out, slow, shared, say, failed)  # each of them has a bar of its own
+    if claimed: say(f"waiting for {plural(len(claimed), 'run')} that another process is making")
+    while claimed:
         time.sleep(.5)
+        claimed = _make(out, claimed, shared, say, failed)
+    return failed
 
 # %% ../../nbs/api/32_studies.study.ipynb #dea18eac
-def _settings(source, specs, **options):
-    "What study.json says of the options."
+def _settings(source, found, specs, **options):
+    "What study.json says of the options; recipes and architectures in the order asked for."
     if isinstance(source, Photos): source = source.origin
-    recipes = {s.recipe: dict(name=s.recipe, **s.settings) for s in specs}
+    recipes, settings = {name: recipe for name, recipe, _ in found}, {s.recipe: s.settings for s in specs}
     return dict(photos=str(source) if isinstance(source, str | Path) else 'a table',
-                sizes=[*dict.fromkeys(s.size for s in specs)], recipes=[*recipes.values()],
-                archs=[*dict.fromkeys(s.arch for s in specs)], res=specs[0].res, **options)
+                sizes=[*dict.fromkeys(s.size for s in specs)],
+                recipes=[dict(name=name, **settings[name]) for name in recipes],
+                archs=[*dict.fromkeys(body.weights.arch for *_, body in found)], res=specs[0].res,
+                **dict(options, seeds=options['seeds'] or {k: r.seeds for k, r in recipes.items()}))
+
+
+def _headline(found, specs):
+    "The runs that will speak for the study: recipe and body asked for last, largest size, all seeds."
+    name, _, body = found[-1]
+    last = [s for s in specs if (s.recipe, s.arch) == (name, body.weights.arch)][-1]
+    return [s.id for s in specs if replace(s, seed=last.seed) == last]
 
 # %% ../../nbs/api/32_studies.study.ipynb #65b724f2
 def _notes(found, photos, out):
@@ -308,37 +355,41 @@ def _closed(out, failed, shared, started):
 def study(
     photos: str | Path | pd.DataFrame | Photos,  # folder, CSV file, 'synth', dataset, table or `Photos`
     sizes: list | None = None,  # training photos a class, and 'all'; None: those that every class can give
-    recipe: str | list = 'fine_tune',  # one or more names of recipes, or recipes
+    recipe: str | list | None = None,  # names of recipes, or recipes; None: frozen, fine_tune at last
     arch: str | list = 'auto',  # one or more names of architectures
     weights: str | Path | None = None,  # a file or 'random'; None: those that belong to the architecture
     epochs: int | None = None,  # passes through the training photos; None: the recipe's own
-    seeds: int = 1,  # how many seeds; each draws other training photos
+    seeds: int | None = None,  # how many seeds, with other training photos each; None: the recipe's own
     res: int | None = None,  # resolution in pixels; None: chosen by `auto_resolution`
     method: str = 'crop',  # how a photo becomes a square: 'crop' (the middle) or 'squish'
     test: float = .2,  # share of each class set aside for testing, unless the test photos are given
     classes: str | list[str] | None = None,  # only these classes
     balance: str = 'none',  # of unequal classes: 'weights', 'over' (repeat photos), 'under' (leave some out)
     short: str = 'error',  # where a class has fewer photos than a size: 'error' or 'use-all'
+    burst: float | None = 60,  # photos of a camera within so many seconds stay together; None: may be parted
     out: str | Path | None = None,  # folder of the study; None: studies/<name of the photos>
     say: Callable = print,  # gets one-line messages
 ) -> Study:  # the study with all its runs
     "Make the runs that are missing and return the study; raise `UserError` first if one of them can't work."
     started, shared = time.perf_counter(), Shared()
+    tell = cache(say)  # a line that comes again with the next run, word for word, is said once
     check_options(seeds, method, balance, short)
     if out: _check_folder(Path(out))
     asked = dict(recipes=recipe, archs=arch, weights=weights, epochs=epochs, shared=shared)
     found, (source, wanted) = pairs(**asked), _source(photos, classes, sizes, test)
-    shared.read(source, _feats(found, res, method), classes=wanted, test=test)
+    shared.read(source, _feats(found, res, method), classes=wanted, test=test, burst=burst)
     if isinstance(photos, str) and photos == 'synth': shared.photos.name = shared.photos.origin = 'synth'
     how = dict(seeds=seeds, method=method, balance=balance, short=short)
     specs = plan(shared.photos, sizes=sizes, res=res, **how, **asked)
     out = Path(out or Path('studies')/(shared.photos.name or 'photos'))
     _check_folder(out)
-    _write_study(out, shared.photos, _settings(photos, specs, test=test, **how))
-    done = _finished(out, shared.photos, say)
-    for note in _notes(found, shared.photos, out): say(note)
+    settings = _settings(photos, found, specs, test=test, burst=burst, **how)
+    _write_study(out, shared.photos, settings, _headline(found, specs))
+    done = _finished(out, shared.photos, tell)
+    for note in _notes(found, shared.photos, out): tell(note)
     todo = [(f'run {i} of {len(specs)}', s) for i, s in enumerate(specs, 1) if s.id not in done]
-    failed = _make_all(out, todo, shared, say)
-    for note in [n for f in shared.made.values() for n in f.notes]: say(note)
-    for line in failed: say(f'not finished: {line}')
+    show = None if recipe else lambda slow: _show(Study(out), slow, say)
+    failed = _make_all(out, todo, shared, tell, show)
+    for note in [n for f in shared.made.values() for n in f.notes]: tell(note)
+    for line in failed: tell(f'not finished: {line}')
     return _closed(out, failed, shared, started)

@@ -187,11 +187,12 @@ def _bytes(hexes):
 
 # %% ../../nbs/api/21_training.features.ipynb #9956ecd8
 def _write_shard(folder, done):
-    "done: for each batch its photos, (sha256, width, height, dhash) each, and their features."
+    "done: for each batch its photos, (sha256, width, height, look) each, and their features."
     photos, X = [p for photos, _ in done for p in photos], np.concatenate([x for _, x in done])
-    shas, widths, heights, hashes = zip(*photos)
+    shas, widths, heights, looks = zip(*photos)
     sizes = np.stack([widths, heights], 1).astype(np.int32)
-    arrays = dict(sha256=_bytes(shas), size=sizes, dhash=_bytes(hashes), features=X)
+    looks = np.frombuffer(b''.join(looks), np.uint8).reshape(len(looks), -1)
+    arrays = dict(sha256=_bytes(shas), size=sizes, look=looks, features=X)
     with atomic(folder/f'{secrets.token_hex(8)}.safetensors', sync=False) as part:
         part.write_bytes(save(arrays, dict(digest=_digest(arrays))))
 
@@ -236,14 +237,14 @@ class Features:
 def folder(self: Features) -> Path:
     "Where the features lie: one folder for each body, resolution, transform and kind of numbers."
     w = self.body.weights
-    made_of = [1, w.arch, self.body.sha, self.res, self.method, w.resample, w.mean, w.std, str(self.dtype)]
+    made_of = [2, w.arch, self.body.sha, self.res, self.method, w.resample, w.mean, w.std, str(self.dtype)]
     digest = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=6).hexdigest()
     return cache_dir('features', f'{w.arch}-{self.res}-{digest}')
 
 # %% ../../nbs/api/21_training.features.ipynb #c759e48a
 @patch
 def _find(self: Features):
-    "sha256 → (file, row, width, height, dhash) of all photos that are kept."
+    "sha256 → (file, row, width, height, look) of all photos that are kept."
     self._index = {}
     for file in sorted(self.folder.glob('[!.]*.safetensors')):
         try: a = _read_shard(file)
@@ -251,8 +252,8 @@ def _find(self: Features):
             self.notes.append(f'kept features were damaged ({e}) and are computed again: {file.name}')
             file.unlink(missing_ok=True)
             continue
-        for row, (sha, size, dhash) in enumerate(zip(a['sha256'], a['size'].tolist(), a['dhash'])):
-            self._index[sha.tobytes().hex()] = (file, row, *size, dhash.tobytes().hex())
+        for row, (sha, size, look) in enumerate(zip(a['sha256'], a['size'].tolist(), a['look'])):
+            self._index[sha.tobytes().hex()] = (file, row, *size, look.tobytes())
     return self._index
 
 # %% ../../nbs/api/21_training.features.ipynb #5a48ef1d
@@ -280,7 +281,7 @@ def _use(self: Features, i, sha, img):
     if max(x.shape) > self.res:  # now, so that large photos don't wait in memory
         x = _resize([x], self.res, self.body.weights.resample)[0].permute(1, 2, 0).numpy()
     with self._lock:
-        self._waiting.append(((sha, *img.info['size'], img.info['dhash']), x))
+        self._waiting.append(((sha, *img.info['size'], img.info['look']), x))
         if len(self._waiting) < self.batch: return
         batch, self._waiting = self._waiting, []
     self._finish(batch)

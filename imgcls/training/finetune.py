@@ -32,7 +32,15 @@ from imgcls.training.callbacks import (
     freeze_depthwise,
     training_precision,
 )
-from .features import at_once, depthwise, fold_batchnorm, keep_memory, layout, norm_pairs
+from imgcls.training.features import (
+    at_once,
+    depthwise,
+    fold_batchnorm,
+    keep_memory,
+    layout,
+    norm_pairs,
+    precision,
+)
 from .head import Fit, fit_head
 from .learner import EpochLog, weighted_loss
 from .models import Body
@@ -120,7 +128,7 @@ class _Tuning:
     def __init__(self, job, recipe):
         self.job, self.recipe, self.start, self.head_epoch = job, recipe, time.perf_counter(), []
         aside = self.held_out = hold_out(job.rows, recipe.calibrate, job.seed)
-        self.parts = [job.rows[~aside], job.rows[aside], job.test]
+        self.parts = [job.rows[~aside], job.rows[aside].drop_duplicates('path'), job.test]
         self.y, self.y_aside, self.y_test = (job.photos.codes(p) for p in self.parts)
         self.known = job.body.weights.origin != 'random'
         net = fold_batchnorm(job.body.module, job.res) if self.known else job.body.module
@@ -269,6 +277,16 @@ def temperature(self: _Tuning):
     if not len(self.y_aside): return 1.
     return fit_temperature(_scores(self.model, *self.aside).softmax(1).numpy(), self.y_aside, sigma=.25)
 
+# %% ../../nbs/api/28_training.finetune.ipynb #423fc22b
+@patch
+def scored(self: _Tuning, log):
+    "With which numbers the test photos were scored; nothing where they were the usual 32 bits."
+    if not self.known: return {}
+    lower = precision(self.job.device, self.lower) if self.choice.at else torch.float32
+    upper = self.dtype if log.rows[-1]['phase'] == 'body' else torch.float32
+    names = (str(d).removeprefix('torch.') for d in (lower, upper))
+    return dict(zip(('numbers', 'upper'), names), steps=self.choice.at)
+
 # %% ../../nbs/api/28_training.finetune.ipynb #bfec7519
 @patch
 def whole(self: _Tuning):
@@ -291,5 +309,6 @@ def fit_tuned(
     nn.init.normal_(t.head.weight, std=.01)
     log, temperature, model = t.learn(cbs), t.temperature(), t.whole()
     state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
-    fit = log.fit_of(state=state, kind='plain', temperature=temperature, held_out=t.held_out, learner=model)
+    fit = log.fit_of(state=state, kind='plain', temperature=temperature, held_out=t.held_out, learner=model,
+                     scored=t.scored(log))
     return replace(fit, probs=calibrate(fit.probs, temperature))

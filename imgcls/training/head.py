@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..core import UserError, plural
-from .calibration import calibrate, fit_temperature, hold_out
+from .calibration import calibrate, fit_temperature, folds
 from .features import fold_batchnorm
 from .models import Body
 
@@ -41,6 +41,7 @@ class Fit:
     temperature: float = 1.  # scores are divided by it (`training.calibration`); 1 where nothing was held out
     notes: list[str] = field(default_factory=list)  # what the user should know
     held_out: np.ndarray | None = None  # True for the training photos held out to calibrate; None: none
+    scored: dict = field(default_factory=dict)  # how test photos were seen, if not as usual (`deploy.file`)
     learner: object = None  # the trained fastai `Learner` or module, where there is one; it is not stored
 
     def __repr__(self): return f'{plural(len(self.epochs), "epoch")}: {self}'
@@ -190,13 +191,20 @@ def fit_head(
     return Fit(rows, np.stack(probs), rates.astype(np.float32), state, notes=notes)
 
 # %% ../../nbs/api/26_training.head.ipynb #46740123
+_ENOUGH = 250  # photos of which a fifth tells enough
+
+
 def _shadow(job, X, settings, most=2000):
-    "The temperature of a head, found with another head that did not see a fifth of the photos."
-    aside = hold_out(job.rows, min(.2, most/len(job.rows)), job.seed)
-    if not aside.any(): return 1.
-    y = job.y
-    fit = fit_head(X[~aside], y[~aside], X[aside], y[aside], len(job.classes), **settings)
-    return fit_temperature(fit.probs[-1].astype(np.float32), y[aside])
+    "The temperature of a head, found with heads that did not see a fifth of the photos."
+    y, n = job.y, len(job.rows)
+    fold = folds(job.rows, max(5, math.ceil(n/most)), job.seed)
+    probs, seen = np.zeros((n, len(job.classes)), np.float32), np.zeros(n, bool)
+    for k in range(5 if n < _ENOUGH else 1):
+        out = fold == k
+        if not out.any(): continue
+        fit = fit_head(X[~out], y[~out], X[out], y[out], len(job.classes), **settings)
+        probs[out], seen = fit.probs[-1], seen | out
+    return fit_temperature(probs[seen], y[seen])
 
 # %% ../../nbs/api/26_training.head.ipynb #bf15894b
 def _more_views(job, views=8):
@@ -220,7 +228,8 @@ def fit_frozen(
     all_X, all_y = np.concatenate([X, *more]), np.tile(job.y, 1+len(more))
     fit = fit_head(all_X, all_y, X_test, job.y_test, len(job.classes), **settings, on_epoch=job.on_epoch)
     temperature = 1. if fit.notes else _shadow(job, X, settings)
-    return replace(fit, temperature=temperature, probs=calibrate(fit.probs, temperature))
+    scored = dict(numbers=str(job.features.dtype).removeprefix('torch.'))
+    return replace(fit, temperature=temperature, probs=calibrate(fit.probs, temperature), scored=scored)
 
 # %% ../../nbs/api/26_training.head.ipynb #51ad35c3
 def body_and_head(

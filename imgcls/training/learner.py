@@ -237,7 +237,9 @@ def fit_learner(
     log.put_back(learn.model)
     state = {k: v.detach().cpu() for k, v in learn.model.state_dict().items()}
     kind = 'plain' if isinstance(learn.model[1], nn.Linear) else 'fastai'
-    return log.fit_of(state=state, kind=kind, learner=learn)
+    # as fastai's `Resize` shows test photos: see `deploy.model`
+    scored = dict(resample='bilinear', resized='pillow')
+    return log.fit_of(state=state, kind=kind, learner=learn, scored=scored)
 
 # %% ../../nbs/api/27_training.learner.ipynb #698ec3c9
 def _ran_out(e):

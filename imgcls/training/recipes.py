@@ -64,10 +64,13 @@ def _snake(name): return re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', name).lower()
 class Recipe:
     "A way to train: make a frozen dataclass of it with a method `fit`."
     arch = res = weights = None  # a body of its own, where nobody asks for another
-    quick = False  # does a run take seconds? Then a study makes it first
+    quick = False  # does a run take seconds? Then a study makes it first, and with five seeds
     uses_features = False  # does it learn from features of the untouched body?
     # field → the least and the most that it may be
     limits = dict(epochs=(1, math.inf), bs=(1, math.inf), smoothing=(0, 1), warmup=(0, 1))
+
+    @property
+    def seeds(self) -> int: return 5 if self.quick else 1  # runs of a kind in a study where nobody says
 
     def __init_subclass__(cls, **kw):
         "Register the class under its `name`, or under its own name in snake_case."
@@ -129,9 +132,9 @@ def _fit_learner(recipe, job):
     return smaller_batches(recipe, lambda r: fit_learner(job, r), job.resume)
 
 
-def _resize(res, squish):
+def _resize(res, squish, **more):
     from fastai.vision.augment import Resize, ResizeMethod
-    return [Resize(res, ResizeMethod.Squish if squish else ResizeMethod.Crop)]
+    return [Resize(res, ResizeMethod.Squish if squish else ResizeMethod.Crop, **more)]
 
 # %% ../../nbs/api/29_training.recipes.ipynb #23e6d293
 @dataclass(frozen=True)
@@ -186,7 +189,8 @@ class SgdStep(Recipe):
     def tfms(self, res, squish):
         if not self.augment: return _resize(res, squish), []
         from fastai.vision.augment import FlipItem, RandomResizedCrop
-        return [RandomResizedCrop(res, min_scale=.08, val_xtra=0), FlipItem()], []
+        part = RandomResizedCrop(res, min_scale=.08, split_idx=0)  # of training photos alone
+        return [part, FlipItem(), *_resize(res, squish, split_idx=1)], []
 
     def learner(self, dls, body):
         from fastai.optimizer import SGD

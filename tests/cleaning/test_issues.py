@@ -25,7 +25,7 @@ ARCH, TINY = 'efficientnet_lite0', 'test_efficientnet'
 def silent(_): pass
 
 
-HOW = dict(sizes=[10, 'all'], recipe='frozen', arch=ARCH, res=64, say=silent)
+HOW = dict(sizes=[10, 'all'], recipe='frozen', arch=ARCH, res=64, seeds=1, say=silent)
 
 
 # ---- judging labels
@@ -134,7 +134,7 @@ def own_weights(tmp_path):
     "A study with a body from a file of somebody's own, and that file."
     file = weights_file(tmp_path/'weights'/'mine.safetensors', 1)
     photos = synth_folder(tmp_path/'photos', per_class=12)
-    how = dict(recipe='frozen', arch=TINY, weights=file, res=64, epochs=1, say=silent)
+    how = dict(recipe='frozen', arch=TINY, weights=file, res=64, epochs=1, seeds=1, say=silent)
     return study(photos, sizes=['all'], out=tmp_path/'st', **how), file
 
 
@@ -179,9 +179,25 @@ def test_editing_the_test_buys_nothing(small, tmp_path):
     after = study(replace(small.photos, df=df), out=tmp_path/'after', **HOW)
     b = what_it_bought(small, after)
     changed = int((guess != test.label).sum())
-    assert changed and b.photos.tolist() == [len(guess)-changed, changed]
-    same = b[b['test photos'] == 'label the same'].iloc[0]
-    assert same.before == 1 and abs(same.difference) < .2
+    assert changed and b.photos.tolist() == [len(guess), changed]
+    whole = b[b['test photos'] == 'as they were'].iloc[0]
+    assert whole.before == small.runs.accuracy.iloc[-1] and abs(whole.difference) < .2
+
+
+def test_taking_the_hard_photos_out_of_the_test_changes_no_level(small, tmp_path):
+    "Every test photo that goes wrong is deleted, another one is relabelled: the figures stay those of all."
+    right = small.probs(small.runs.run.iloc[-1])[-1].argmax(1) == small.targets
+    test, j = small.photos.test, Journal(tmp_path/'decisions.csv')
+    for r in test[~right].itertuples(): j.decide(r.path, r.sha256, r.label, 'delete')
+    easy = test[right].iloc[0]
+    j.decide(easy.path, easy.sha256, easy.label, 'relabel', next(c for c in small.classes if c != easy.label))
+    cleaned = apply_decisions(j, small, say=silent)
+    after = study(cleaned, out=tmp_path/'after', **HOW)
+    assert (~right).any() and after.final_table().accuracy.equals(small.final_table().accuracy)
+    bought = what_it_bought(small, after).set_index('test photos')
+    kinds = {'as they were': len(test), 'label corrected': 1, 'removed': (~right).sum()}
+    assert bought.photos.to_dict() == kinds
+    assert bought.difference['as they were'] == 0 and bought.before['removed'] == 0
 
 
 def test_a_study_of_cleaned_photos_tells_what_it_bought(small, tmp_path):

@@ -208,7 +208,7 @@ def test_cleaned_photos_survive_a_csv_file(tmp_path):
         f.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((16, 16), 90).save(f)
     old = read_photos(folder, test=.5)
-    row = old.df.iloc[0]
+    row = old.train().iloc[0]
     j = Journal(tmp_path/'d.csv')
     j.decide(row.path, row.sha256, row.label, 'relabel', 'fox' if row.label == 'deer' else 'deer')
     new = apply_decisions(j, old, say=silent)
@@ -216,6 +216,54 @@ def test_cleaned_photos_survive_a_csv_file(tmp_path):
     again = read_photos(tmp_path/'cleaned.csv')
     same = ['path', 'label', 'split', 'sha256']
     assert again.df[same].equals(new.df[same]) and again.id == new.id
+
+
+# ---- the test stays as it was
+
+def decided(tmp_path, *decisions):
+    "Photos (the first is for testing) after decisions, each (photo, action, new label)."
+    j = Journal(tmp_path/'d.csv')
+    for i, action, new in decisions: j.decide(str(i), f'{i:064x}', 'fox', action, new)
+    return j
+
+
+@pytest.mark.parametrize('action, new', [('relabel', 'deer'), ('delete', ''), ('aside', '')])
+def test_a_decision_about_a_test_photo_is_only_noted(tmp_path, action, new):
+    old = photos(tmp_path)
+    cleaned = apply_decisions(decided(tmp_path, (0, action, new), (1, 'relabel', 'deer')), old, say=silent)
+    assert cleaned.test[['path', 'label']].equals(old.test[['path', 'label']])
+    assert cleaned.test.corrected.item() == new and cleaned.test.removed.item() == (action if not new else '')
+    assert by_number(cleaned).label.iloc[1] == 'deer'  # training photos are corrected
+    assert set(cleaned.train().corrected) == set(cleaned.train().removed) == {''}
+    assert 'the test stays as it was' in cleaned.notes[1]
+
+
+def test_the_file_of_a_deleted_test_photo_stays(tmp_path):
+    old = photos(tmp_path)
+    j = decided(tmp_path, (0, 'delete', ''), (1, 'delete', ''))
+    cleaned = apply_decisions(j, old, move=True, say=silent)
+    assert [p.name for p in (tmp_path/'removed').rglob('*.jpg')] == ['1.jpg']
+    assert os.path.isfile(cleaned.test.path.item())
+
+
+def test_a_second_thought_about_a_test_photo(tmp_path):
+    j, old = decided(tmp_path, (0, 'relabel', 'deer')), photos(tmp_path)
+    once = apply_decisions(j, old, say=silent)
+    j.decide('0', f'{0:064x}', 'deer', 'relabel', 'hare')
+    for start in (old, once): assert apply_decisions(j, start, say=silent).test.corrected.item() == 'hare'
+    j.decide('0', f'{0:064x}', 'hare', 'relabel', 'fox')
+    assert apply_decisions(j, old, say=silent).test.corrected.item() == ''
+    alone = Journal(tmp_path/'e.csv')
+    alone.decide('0', f'{0:064x}', 'deer', 'delete')  # about the label that it got the day before
+    again = apply_decisions(alone, once, say=silent).test
+    assert (again.corrected.item(), again.removed.item(), again.label.item()) == ('deer', 'delete', 'fox')
+
+
+def test_a_class_that_is_given_up_leaves_the_test_too(tmp_path):
+    both = Photos(pd.concat([photos(tmp_path, 3).df, photos(tmp_path, 4, 'deer').df.iloc[3:]]))
+    every = decided(tmp_path, *[(i, 'relabel', 'deer') for i in range(3)])
+    cleaned = apply_decisions(every, both, say=silent)
+    assert cleaned.classes == ['deer'] and set(cleaned.test.was) == {'fox'}
 
 
 # ---- files

@@ -11,7 +11,7 @@ from scipy.stats import fisher_exact
 
 from imgcls.core import UserError
 from imgcls.course.exercises import EXERCISES, check, hint, solution
-from imgcls.studies.tables import made_up_study
+from imgcls.studies.made_up import made_up_study
 
 each = pytest.mark.parametrize('name', sorted(EXERCISES))
 

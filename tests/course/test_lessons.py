@@ -1,5 +1,4 @@
 """The lessons as files: their shape, their links, their numbers. `nbdev_test` runs them."""
-import importlib.util
 import json
 import re
 from functools import cache
@@ -44,13 +43,6 @@ def shown(outputs):
     return '\n'.join(texts)
 
 
-def load_tool(tool):
-    spec = importlib.util.spec_from_file_location(tool, ROOT/f'tools/{tool}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 # How a lesson is made
 
 def test_there_are_seven_lessons_with_solutions():
@@ -82,7 +74,7 @@ def test_five_steps_in_order(path):
 
 
 @each_lesson
-def test_shape(path):
+def test_shape(path, load_tool):
     shape = load_tool('shape')
     s = shape.lesson_shape(path)
     assert s['longest'] <= shape.LESSON_LINES and s['median'] <= shape.LESSON_MEDIAN, s
@@ -259,7 +251,7 @@ def test_what_counts_as_a_number(text, want): assert [v for v, _ in claims(text)
 
 # Spelling
 
-def test_slips_are_found(monkeypatch):
+def test_slips_are_found(monkeypatch, load_tool):
     for library in ('codespell_lib', 'nbdev.clean', 'execnb'): pytest.importorskip(library)
     monkeypatch.syspath_prepend(ROOT/'tools')
     check = load_tool('check')

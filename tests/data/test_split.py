@@ -59,6 +59,20 @@ def test_large_groups_still_leave_test_photos():
     assert t[choose_test(t, test=.1)].label.value_counts().to_dict() == {'a': 3, 'b': 3}
 
 
+def test_groups_of_mixed_sizes_reach_the_share_and_large_ones_are_tested_too():
+    rng = np.random.default_rng(0)
+    shares, large = [], []
+    for seed in range(60):
+        sizes = rng.choice([1, 2, 5, 12, 25], 80, p=[.4, .25, .2, .1, .05])
+        group = np.repeat([f'g{i}' for i in range(80)], sizes)
+        t = fake(int(sizes.sum()), 'a', seed=seed).assign(group=group)
+        chosen = choose_test(t, .2, seed)
+        shares.append(chosen.mean())
+        large.append(chosen[np.repeat(sizes, sizes) == 25].mean() if (sizes == 25).any() else np.nan)
+        assert t.assign(chosen=chosen).groupby('group').chosen.nunique().max() == 1
+    assert .19 < np.mean(shares) < .215 and .14 < np.nanmean(large) < .26
+
+
 # ---- the test set
 
 @pytest.mark.parametrize('share', [0, 1, -.1, 2])

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import imgcls.data.table as table
 from imgcls.core import UserError
@@ -270,12 +271,12 @@ def test_few_photos_are_under_way_at_once():
 def test_known_photos_are_not_decoded(animals, monkeypatch):
     rows = list_photos(animals)[0]
     t, _ = check_photos(rows)
-    known = {s: (w, h, d) for s, w, h, d in zip(t.sha256, t.width, t.height, t.dhash)}
+    known = {s: (w, h, look) for s, w, h, look in zip(t.sha256, t.width, t.height, t.look)}
     monkeypatch.setattr(table, 'decode', None)
     pd.testing.assert_frame_equal(check_photos(rows, known=known)[0], t)
 
 
-def test_fingerprints_do_not_depend_on_the_side(tmp_path, pics):
+def test_looks_do_not_depend_on_the_side(tmp_path, pics):
     for c in 'ab':
         (tmp_path/c).mkdir()
         for i in range(3):
@@ -284,7 +285,7 @@ def test_fingerprints_do_not_depend_on_the_side(tmp_path, pics):
     plain = check_photos(rows)[0]
     for side in (None, 40, 224):
         t = check_photos(rows, use=lambda *a: None, side=side)[0]
-        assert t.dhash.tolist() == plain.dhash.tolist() and set(t.width) == {700}
+        assert t.look.tolist() == plain.look.tolist() and set(t.width) == {700}
 
 
 def test_check_can_be_replaced(animals):
@@ -339,6 +340,90 @@ def test_leak_is_reported_and_nothing_moved(tmp_path, pics):
     d = photos.duplicates
     assert {d.split_a[0], d.split_b[0]} == {'train', 'test'}
     assert any(n.startswith('1 test photo also in training') for n in photos.notes)
+
+
+def test_test_photos_that_training_shares_are_marked(tmp_path, pics):
+    pics.folder(tmp_path/'train', fox=6, deer=6)
+    pics.folder(tmp_path/'test', fox=4, deer=4)
+    whole = Image.open(tmp_path/'train'/'deer'/'001.jpg')
+    whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path/'test'/'deer'/'mirrored.png')
+    photos = read_photos(tmp_path)
+    assert [os.path.basename(p) for p in photos.test.path[photos.shared]] == ['mirrored.png']
+    assert not read_photos(tmp_path/'train').shared.any()
+
+
+# ---- bursts, groups, places
+
+def timed(root, pics, seconds, start='2026:05:01 06:00:00', camera='Trap', **counts):
+    "Class folders of photos that a camera took one after the other."
+    pics.folder(root, **counts)
+    begin = datetime.strptime(start, '%Y:%m:%d %H:%M:%S')
+    for label, n in counts.items():
+        for i in range(n):
+            exif = Image.Exif()
+            exif[ExifTags.Base.Model] = camera
+            when = begin + timedelta(seconds=seconds(i))
+            exif.get_ifd(ExifTags.IFD.Exif)[0x9003] = when.strftime('%Y:%m:%d %H:%M:%S')
+            file = root/label/f'{i:03}.jpg'
+            Image.open(file).copy().save(file, exif=exif, quality=92)
+    return root
+
+
+def frames(photos):
+    "The numbers in the files' names by group."
+    number = photos.df.path.map(lambda p: int(os.path.basename(p)[:3]))
+    return sorted(sorted(n) for n in number.groupby([photos.df.label, photos.df.group]).agg(list))
+
+
+def test_bursts_stay_on_one_side(tmp_path, pics):
+    root = timed(tmp_path/'a', pics, lambda i: i//4*600 + i % 4*20, fox=20, deer=20)
+    photos = read_photos(root)
+    assert frames(photos) == sorted([[4*k, 4*k+1, 4*k+2, 4*k+3] for k in range(5)]*2)
+    assert photos.df.groupby('group').split.nunique().max() == 1
+    assert photos.test.label.value_counts().to_dict() == {'fox': 4, 'deer': 4}
+    assert any(n.startswith('40 photos taken within 60 s') and '10 bursts' in n for n in photos.notes)
+    parted = read_photos(root, burst=None)
+    assert parted.df.group.nunique() == 40 and parted.notes == []
+    assert read_photos(root, burst=10).df.group.nunique() == 40
+    with pytest.raises(UserError, match='number of seconds'): read_photos(root, burst=-1)
+
+
+@pytest.mark.parametrize('start, seconds, words', [
+    ('2999:01:01 00:00:00', lambda i: i, '24 photos taken in the future'),
+    ('2020:01:01 00:00:00', lambda i: 0, 'very same one, as scanners'),
+    ('2020:01:01 00:00:00', lambda i: 30*i, "all photos of class 'fox' were taken in one go")])
+def test_times_that_say_nothing_group_nothing_and_it_is_said(tmp_path, pics, start, seconds, words):
+    photos = read_photos(timed(tmp_path/'a', pics, seconds, start, fox=12, deer=12))
+    assert photos.df.group.nunique() == 24 and any(words in n for n in photos.notes)
+    assert not any('each wholly' in n for n in photos.notes)
+
+
+def test_two_cameras_make_two_bursts(tmp_path, pics):
+    root = timed(tmp_path/'a', pics, lambda i: i//2*900 + i % 2, camera='One', fox=8, deer=8)
+    timed(tmp_path/'b', pics, lambda i: i//2*900 + i % 2, camera='Two', fox=8, deer=8)
+    for f in sorted((tmp_path/'b').rglob('*.jpg')): shutil.move(f, root/f.parent.name/f'1{f.name[1:]}')
+    assert frames(read_photos(root)) == sorted([[a+2*k, a+2*k+1] for a in (0, 100) for k in range(4)]*2)
+
+
+def test_columns_group_and_place_keep_photos_together(animals):
+    t = list_photos(animals)[0][['path', 'label']]
+    t['group'] = [f'animal {i//2}' for i in range(len(t))]
+    t['place'] = ['the pond ' if i in (0, 21) else '' for i in range(len(t))]
+    t.loc[5, 'place'] = 'the pond'
+    photos = read_photos(t)
+    group = photos.df.set_index('path').group[t.path]
+    assert group.nunique() == 9 and len(set(group.iloc[[0, 1, 4, 5, 20, 21]])) == 1
+    assert photos.df.groupby('group').split.nunique().max() == 1
+    with pytest.raises(UserError, match='of one group, place or burst'): read_photos(t.assign(place=t.label))
+
+
+def test_a_given_test_set_that_shares_a_place_is_noted(animals):
+    t = list_photos(animals)[0][['path', 'label']]
+    t['split'] = ['test' if i % 4 == 0 else 'train' for i in range(len(t))]
+    t['place'] = ['pond' if i < 3 else f'elsewhere {i}' for i in range(len(t))]
+    photos = read_photos(t)
+    assert photos.shared.sum() == 1
+    assert any(n.startswith('1 test photo of a group, place or burst') for n in photos.notes)
 
 
 # ---- the value

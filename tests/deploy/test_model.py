@@ -26,7 +26,7 @@ from imgcls.core import UserError
 from imgcls.data.decode import decode
 from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import read_photos
-from imgcls.deploy.model import Model, _choose
+from imgcls.deploy.model import Model
 from imgcls.studies.study import study
 from imgcls.training.features import Features, to_pixels
 from imgcls.training.head import body_and_head
@@ -195,35 +195,20 @@ def test_study_predicts(st, photos):
     with pytest.raises(UserError, match="no run 'x'"): st.predict(photos, run='x')
 
 
-RECIPES = [('fine_tune:epochs=1', 'plain', .03), ('scratch:epochs=2', 'plain', .03),
-           ('fastai:epochs=1', 'fastai', .15)]
+RECIPES = [('frozen', 'plain'), ('fine_tune:epochs=1', 'plain'), ('scratch:epochs=2', 'plain'),
+           ('fastai:epochs=1', 'fastai'), ('sgd_step:epochs=1', 'plain')]
 
 
-@pytest.mark.parametrize('recipe, kind, off', RECIPES)
-def test_runs_of_every_kind_answer_as_they_were_scored(recipe, kind, off, scenes, tmp_path):
+@pytest.mark.parametrize('recipe, kind', RECIPES)
+def test_runs_of_every_kind_answer_as_they_were_scored(recipe, kind, scenes, tmp_path):
     arch = {} if recipe.startswith('scratch') else dict(arch='efficientnet_lite0', res=64)
-    st = study(scenes, sizes=[10], recipe=recipe, **arch, out=tmp_path/'st', say=silent)
+    st = study(scenes, sizes=[10], recipe=recipe, seeds=1, **arch, out=tmp_path/'st', say=silent)
     m, files = st.model(), st.photos.test.path.tolist()
     assert m.kind == kind and m.figures['recipe'] == st.runs.recipe[0]
     assert m.temperature == pytest.approx(st.runs.temperature[0], abs=1e-3)
     p, kept = probs(m, files), st.probs(st.runs.run[0])[-1].astype(float)
-    assert np.abs(p-kept).max() < off  # fastai resizes photos in a way of its own
+    assert np.abs(p-kept).max() < .001
     assert np.abs(probs(Model.load(m.save(tmp_path/'again.safetensors')), files)-p).max() < 1e-5
-
-
-@pytest.mark.parametrize('rows, best', [
-    ([('a', 'frozen', 5, 0), ('b', 'fine_tune', 'all', 1), ('c', 'fine_tune', 'all', 0),
-      ('d', 'frozen', 'all', 0), ('e', 'fine_tune', 5000, 0)], 'c'),
-    # a recipe is judged by what it is, not by its name
-    ([('a', 'frozen', 'all', 0), ('b', 'scratch', 'all', 0), ('c', 'scratch', 'all', 1)], 'b'),
-    ([('a', 'frozen', 'all', 0), ('b', 'fine_tune_of_somebody_else', 5, 0)], 'a'),
-    ([('a', 'frozen', 10, 1), ('b', 'frozen', 5, 0)], 'a')])
-def test_a_study_is_represented_by_size_recipe_and_seed(rows, best, tmp_path):
-    "The choice never looks at the accuracy."
-    runs = [dict(run=r, recipe=c, size=s, seed=i, arch='resnet18', accuracy=ord(r)) for r, c, s, i in rows]
-    class FakeStudy: pass
-    FakeStudy.path, FakeStudy.runs = tmp_path, pd.DataFrame(runs)
-    assert _choose(FakeStudy, silent) == tmp_path/'runs'/best/'model.safetensors'
 
 
 def test_study_without_runs(st, tmp_path):

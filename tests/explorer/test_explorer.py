@@ -28,7 +28,7 @@ NASTY = ['<script>window.ran = 1</script>', '</script><img src=x onerror="window
 @pytest.fixture(scope='module')
 def st(tmp_path_factory):
     return study(synth_folder(per_class=50, side=64), sizes=[5, 30], recipe='frozen', arch='cifar_net',
-                 weights='random', epochs=3, res=32, out=tmp_path_factory.mktemp('st')/'st',
+                 weights='random', epochs=3, res=32, seeds=1, out=tmp_path_factory.mktemp('st')/'st',
                  say=lambda _: None)
 
 
@@ -243,7 +243,7 @@ def test_size_is_bounded_and_shown(tmp_path):
 def test_nearest_are_photos_the_run_was_trained_on(st):
     host = ExplorerHost(predictions(st), nearest=True)
     assert host.photo(0, 0, 0)['nearest'] == [] and 'random weights' in host.photo(0, 0, 0)['why']
-    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
+    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64, seeds=1,
                  out=st.path.parent/'real', say=lambda _: None)
     host = ExplorerHost(predictions(real))
     got, (near, why) = host.photo(0, 0, 3), host.nearest(0, 3, 99)
@@ -268,7 +268,7 @@ def test_nearest_are_only_photos_the_run_was_trained_on(tmp_path):
 
 def test_nearest_needs_the_weights_of_the_run(st, monkeypatch):
     "Where the body of a run can't be found again, the page says so and takes no other."
-    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64,
+    real = study(st.photos, sizes=[5], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=64, seeds=1,
                  out=st.path.parent/'real', say=lambda _: None)
     def gone(*_): raise UserError('the weights abc of efficientnet_lite0 were in w.pth, which is missing')
     monkeypatch.setattr(host_module, 'find_body', gone)

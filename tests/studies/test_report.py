@@ -10,8 +10,9 @@ import pytest
 
 from imgcls.core import UserError
 from imgcls.studies import report as R
+from imgcls.studies.made_up import made_up_study
 from imgcls.studies.stats import wilson
-from imgcls.studies.tables import accuracy_table, final_table, made_up_study, steps, styled
+from imgcls.studies.tables import accuracy_table, final_table, steps, styled
 
 NET = 'efficientnet_lite0'
 EVIL = '<script>alert(1)</script>'
@@ -106,22 +107,21 @@ def test_json(one):
     assert {'recipe', 'arch', 'seed', 'seconds', 'weights', 'res'} <= set(r)
 
 
-def test_calibration_error_where_runs_have_it(make, one):
+def test_overconfidence_where_runs_have_it(make, one):
     accs = frozen(s50=[.6, .7], s1000=[.8, .9])
-    st = make(accs, calibration_error=.021, calibration_error_raw=.083)
-    assert final_table(st).calibration_error.tolist() == [.021, .021]
-    assert final_table(st).calibration_error_raw.tolist() == [.083, .083]
+    st = make(accs, overconfidence=.021, overconfidence_raw=.083)
+    assert final_table(st).overconfidence.tolist() == [.021, .021]
+    assert final_table(st).overconfidence_raw.tolist() == [.083, .083]
     text = R.text_report(st)
-    assert text.count('2.1 (8.3)') == 2 and text.count('Off by: the calibration error') == 1
+    assert text.count('Off by: how many points') == 1 and 'Its probabilities: ' in text
     assert max(map(len, text.splitlines())) <= 100
-    assert [r['calibration_error'] for r in R.json_report(st)['runs']] == [.021, .021]
+    assert [r['overconfidence'] for r in R.json_report(st)['runs']] == [.021, .021]
     html = page(st)
-    assert html.count('2.1 (8.3)') == 2 and 'Off by: the calibration error' in html
-    for without in (one, make(accs, calibration_error=None, calibration_error_raw=None)):
-        assert 'calibration error' not in R.text_report(without) and 'off by' not in R.text_report(without)
-        assert 'calibration error' not in page(without)
-    assert 'calibration_error' not in final_table(one)
-    assert 'calibration_error' not in R.json_report(one)['runs'][0]
+    assert 'Off by: how many points' in html and 'Its probabilities: ' in html
+    for without in (one, make(accs, overconfidence=None, overconfidence_raw=None)):
+        assert 'off by' not in R.text_report(without).lower() and 'off by' not in page(without).lower()
+    assert 'overconfidence' not in final_table(one)
+    assert 'overconfidence' not in R.json_report(one)['runs'][0]
 
 
 def test_methods(one):

@@ -41,7 +41,7 @@ def uneven(tmp_path_factory):
 
 
 def frozen(photos, **options):
-    return plan(photos, 'frozen', 'cifar_net', **{'sizes': [5], 'epochs': 2} | options)
+    return plan(photos, 'frozen', 'cifar_net', **{'sizes': [5], 'epochs': 2, 'seeds': 1} | options)
 
 
 def same(a, b):
@@ -94,12 +94,43 @@ def test_a_recipe_that_can_not_be_stored_is_refused(photos):
     finally: RECIPES.pop('unstorable')
 
 
+# The plan
+
+def test_without_a_recipe_the_curve_comes_first_and_then_one_fine_tuned_classifier(photos):
+    kinds = [(s.recipe, s.size, s.seed) for s in plan(photos, archs='cifar_net', sizes=[5, 10, 'all'])]
+    curve = [('frozen', size, seed) for size in (5, 10, 'all') for seed in range(5)]
+    assert kinds == [*curve, ('fine_tune', 'all', 0)]
+    assert plan(photos, archs='cifar_net', sizes=[10, 5])[-1].size == 10
+    two = [(s.recipe, s.size, s.seed) for s in plan(photos, archs='cifar_net', sizes=[5, 10], seeds=2)]
+    assert two[-2:] == [('fine_tune', 10, 0), ('fine_tune', 10, 1)] and len(two) == 6
+
+
+def test_a_recipe_that_is_named_is_made_at_every_size_with_its_own_number_of_seeds(photos):
+    how = dict(archs='cifar_net', sizes=[5, 10])
+    assert [(s.size, s.seed) for s in plan(photos, 'fine_tune', **how)] == [(5, 0), (10, 0)]
+    assert len(plan(photos, 'frozen', **how)) == 10
+    try:
+        class Thrice(Recipe): seeds = 3
+        assert len(plan(photos, dataclass(frozen=True)(Thrice)(), **how)) == 6
+    finally: RECIPES.pop('thrice')
+
+
+def test_more_seeds_leave_the_first_runs_as_they_are(photos):
+    assert set(s.id for s in frozen(photos)) < set(s.id for s in frozen(photos, seeds=None))
+
+
+def test_a_run_in_words(photos):
+    one, every = frozen(photos, sizes=[5, 'all'])
+    assert (str(one), str(every)) == ('frozen, 5 photos a class, seed 0', 'frozen, all photos, seed 0')
+
+
 # From the folder and the spec alone
 
 def test_a_run_needs_only_the_folder_and_its_spec(photos, folder, tmp_path):
     spec, = frozen(photos)
     run = make_run(folder, RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
-    st = study(photos, sizes=[5], recipe='frozen', arch='cifar_net', epochs=2, out=tmp_path/'other', say=str)
+    st = study(photos, sizes=[5], recipe='frozen', arch='cifar_net', epochs=2, seeds=1, out=tmp_path/'other',
+               say=str)
     assert st.runs.run.tolist() == [spec.id] == [run.name]
     same(run, st.path/'runs'/spec.id)
 
@@ -163,8 +194,8 @@ def test_a_run_says_what_it_was_trained_on(uneven, tmp_path, balance, monkeypatc
         seen.append(job.rows)
         return fit(self, job)
     monkeypatch.setattr(Frozen, 'fit', spy)
-    st = study(uneven, sizes=['all'], recipe='frozen', arch='cifar_net', balance=balance, out=tmp_path/'st',
-               say=str)
+    st = study(uneven, sizes=['all'], recipe='frozen', arch='cifar_net', balance=balance, seeds=1,
+               out=tmp_path/'st', say=str)
     got, rows = st.trained_on(st.runs.run[0]), seen[0]
     assert got.path.tolist() == rows.path.tolist() and st.runs.n_train[0] == len(rows)
     counts = got.label.value_counts()
@@ -230,6 +261,21 @@ def test_a_write_that_fails_leaves_nothing(photos, folder, monkeypatch, write):
     assert read_run(make_run(folder, spec))
 
 
+def test_probabilities_that_are_nan_fail_their_run_and_no_other(photos, tmp_path):
+    class Torn(Frozen):
+        "Its second seed can't say what the first test photo shows."
+        def fit(self, job):
+            fit = super().fit(job)
+            if job.seed == 1: fit.probs[-1, 0] = np.nan
+            return fit
+    try:
+        torn, said = dataclass(frozen=True)(Torn)(epochs=2), []
+        st = study(photos, [5], torn, 'cifar_net', seeds=3, out=tmp_path/'st', say=said.append)
+    finally: RECIPES.pop('torn')
+    assert st.runs.seed.tolist() == [0, 2] and len([*(st.path/'runs').iterdir()]) == 2
+    assert [s for s in said if 'not finished: torn, 5 photos a class, seed 1' in s and '1 test photo' in s]
+
+
 def test_a_model_whose_arrays_are_odd_is_written(photos, folder, monkeypatch):
     "A recipe of somebody else may leave out what it doesn't need."
     class Guess(Recipe):
@@ -273,7 +319,7 @@ def waiting(photos, tmp_path):
 
     `let_go(make)` calls make(folder of the claimed run), gives the claim back and returns the study."""
     specs, said, got, out = frozen(photos, sizes=[5, 10]), [], [], tmp_path/'st'
-    options = dict(recipe='frozen', arch='cifar_net', epochs=2, out=out, say=said.append)
+    options = dict(recipe='frozen', arch='cifar_net', epochs=2, seeds=1, out=out, say=said.append)
     study(photos, sizes=[20], **options)
     claim = Claim(out/'runs'/specs[0].id)
     t = threading.Thread(target=lambda: got.append(study(photos, sizes=[5, 10], **options)))
@@ -308,7 +354,7 @@ def test_a_study_reads_a_run_that_another_process_made(photos, waiting, tmp_path
 
 
 def test_shared_features_have_one_resolution_for_each_body(photos):
-    shared, how = Shared(photos), dict(archs='resnet18', sizes=[5], weights='random')
+    shared, how = Shared(photos), dict(archs='resnet18', sizes=[5], weights='random', seeds=1)
     specs = plan(photos, ['frozen', 'sgd_step:epochs=1:res=64'], **how, shared=shared)
     assert {s.recipe: s.res for s in specs} == {'frozen': 96, 'sgd_step:epochs=1:res=64': 64}
     assert [f.res for f in shared.made.values()] == [96, 64]

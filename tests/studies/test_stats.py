@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from imgcls.studies.stats import decline, difference, holm, mcnemar, wilson
+from imgcls.studies.stats import (
+    accuracy_interval,
+    decline,
+    difference,
+    effective_photos,
+    holm,
+    mcnemar,
+    wilson,
+)
 
 
 @pytest.mark.parametrize('k,n,low,high',
@@ -48,7 +56,7 @@ def test_difference_covers_the_truth():
     held = wald = 0
     for _ in range(200):
         d = rng.choice([1, -1, 0], p=[.12, .06, .82], size=400)
-        r = difference(d < 0, d > 0, resamples=2000)
+        r = difference(d < 0, d > 0)
         held += r['low'] <= .06 <= r['high']
         half = 1.96*np.sqrt(((d**2).mean() - d.mean()**2)/400)
         wald += abs((r['high'] - r['low'])/2 - half) < .006
@@ -67,6 +75,80 @@ def test_difference_seeds():
     luck = np.repeat([[1], [0], [0], [1]], 500, axis=1).astype(bool)  # seeds disagree wildly
     wide = difference(np.zeros((4, 500), bool), luck)
     assert wide['high'] - wide['low'] > .5  # so the interval must be wide, however many photos
+
+
+# ---- two questions, and groups
+
+def trainings(rng, seeds, photos, spread=.2, frames=1):
+    "Made-up answers, seeds × photos, whose mean over draws and photos is .8; frames of one animal are alike"
+    hard = rng.normal(size=photos//frames).repeat(frames)
+    luck, rest = spread*rng.normal(size=(seeds, 1)), rng.normal(size=(seeds, photos))*.5
+    scale = np.sqrt(1 + spread**2 + .25)
+    return hard + luck + rest < norm.ppf(.8)*scale
+
+
+@pytest.mark.parametrize('seeds,photos', [(3, 100), (3, 500), (5, 500), (5, 3000)])
+def test_the_interval_of_this_many_photos_covers_other_draws(seeds, photos):
+    rng = np.random.default_rng(photos)
+    found = [accuracy_interval(trainings(rng, seeds, photos)) for _ in range(400)]
+    assert .92 <= np.mean([f['low'] <= .8 <= f['high'] for f in found]) <= .985
+    assert {f['speaks_of'] for f in found} == {'this many photos'}
+
+
+def test_one_seed_does_not_cover_other_draws_and_says_so():
+    rng = np.random.default_rng(1)
+    found = [accuracy_interval(trainings(rng, 1, 3000)) for _ in range(200)]
+    assert np.mean([f['low'] <= .8 <= f['high'] for f in found]) < .5
+    assert {f['speaks_of'] for f in found} == {'this classifier'}
+
+
+def test_frames_of_one_animal_are_not_independent():
+    rng, groups = np.random.default_rng(2), np.arange(100).repeat(5)
+    made = [trainings(rng, 1, 500, spread=0, frames=5) for _ in range(400)]
+    by_photo, by_group = ([accuracy_interval(x, g) for x in made] for g in (None, groups))
+    covered = lambda found: np.mean([f['low'] <= .8 <= f['high'] for f in found])
+    assert covered(by_photo) < .85 and .92 <= covered(by_group) <= .985
+    assert 100 <= np.mean([effective_photos(x, groups) for x in made]) < 250
+
+
+def test_equal_groups_of_frames_are_seldom_told_apart():
+    rng, groups = np.random.default_rng(3), np.arange(60).repeat(5)
+    def alarms(names):
+        pairs = [(trainings(rng, 1, 300, 0, 5), trainings(rng, 1, 300, 0, 5)) for _ in range(300)]
+        return np.mean([difference(a, b, names)['p'] < .05 for a, b in pairs])
+    assert alarms(groups) <= .08 < .15 < alarms(None)
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+def test_sizes_that_are_equal_are_seldom_called_better(seeds):
+    "One seed calls most of them better: its sentence is about two classifiers"
+    rng = np.random.default_rng(4)
+    pairs = [(trainings(rng, 5, 2000), trainings(rng, 5, 2000)) for _ in range(200)]
+    assert np.mean([difference(a[:seeds], b[:seeds])['p'] < .05 for a, b in pairs]) <= .09
+    assert np.mean([difference(a[:1], b[:1])['p'] < .05 for a, b in pairs]) > .5
+
+
+def test_draws_that_share_photos_have_wider_intervals():
+    x = trainings(np.random.default_rng(5), 5, 1000)
+    def wide(share): return np.subtract(*(accuracy_interval(x, share=share)[k] for k in ('high', 'low')))
+    assert wide(0.) < wide(.3) < wide(.6)
+    assert accuracy_interval(x, share=1.)['speaks_of'] == 'this classifier'
+
+
+@pytest.mark.parametrize('right,groups', [
+    (np.ones((3, 2), bool), None), (np.zeros((1, 2), bool), None), (np.eye(2, dtype=bool), [0, 0]),
+    (np.ones((5, 40), bool), np.arange(40)//20), (np.ones((1, 1), bool), ['a']),
+    (np.eye(4, dtype=bool)[:1], [0, 0, 1, 1])])
+def test_little_is_told_from_little(right, groups):
+    found = accuracy_interval(right, groups)
+    assert 0 <= found['low'] <= found['accuracy'] <= found['high'] <= 1 and found['high'] - found['low'] > .05
+    d = difference(right, ~right, groups)
+    assert -1 <= d['low'] <= d['high'] <= 1 and 0 <= d['p'] <= 1
+
+
+def test_no_photos():
+    found = accuracy_interval(np.ones((2, 0), bool))
+    assert np.isnan([found['accuracy'], found['low'], found['high']]).all()
 
 
 # ---- the mark for overfitting

@@ -24,10 +24,10 @@ from imgcls.data.table import Photos, read_photos
 from imgcls.studies import study as room
 from imgcls.studies.claims import Claim
 from imgcls.studies.study import Study, study
-from imgcls.training.calibration import calibrate, calibration_error
+from imgcls.training.calibration import calibrate, overconfidence
 from imgcls.training.features import Features
 from imgcls.training.models import find_weights, load_body
-from imgcls.training.recipes import Frozen, find_recipe
+from imgcls.training.recipes import FineTune, Frozen, find_recipe
 
 
 @pytest.fixture(scope='session')
@@ -49,8 +49,8 @@ def own(scenes, tmp_path):
 def small(photos, out, sizes=(5, 10), **kw):
     "A study with a body that is quick, and what it said."
     said = []
-    how = dict(recipe='frozen', arch='cifar_net', epochs=2)
-    st = study(photos, sizes=list(sizes), out=out, say=said.append, **how, **kw)
+    how = dict(recipe='frozen', arch='cifar_net', epochs=2, seeds=1) | kw
+    st = study(photos, sizes=list(sizes), out=out, say=said.append, **how)
     return st, said
 
 
@@ -278,7 +278,7 @@ def kept(root):
     with safe_open(run/'model.safetensors', 'np') as f: state = {k: f.get_tensor(k) for k in f.keys()}
     with safe_open(run/'preds.safetensors', 'np') as f: preds = {k: f.get_tensor(k) for k in f.keys()}
     about = json.loads((run/'run.json').read_text())
-    about = dict({k: about['result'][k] for k in ('accuracy', 'temperature', 'calibration_error', 'notes')},
+    about = dict({k: about['result'][k] for k in ('accuracy', 'temperature', 'overconfidence', 'notes')},
                  spec=about['spec'])
     return run.name, pd.read_csv(run/'epochs.csv').drop(columns='seconds'), state, preds, about
 
@@ -335,7 +335,7 @@ def test_a_damaged_file_of_epochs_means_a_fresh_start(scenes, tmp_path):
 def test_what_run_json_says_of_a_training(scenes, tmp_path):
     recipes = ['fine_tune:epochs=1:calibrate=.2', 'sgd_step:epochs=1:bs=8:freeze=on', 'frozen:epochs=1',
                'scratch:epochs=1:bs=8']
-    how = dict(arch='efficientnet_lite0', res=32)
+    how = dict(arch='efficientnet_lite0', res=32, seeds=1)
     st = study(scenes, sizes=[10], recipe=recipes, **how, out=tmp_path/'st', say=str)
     assert sorted(st.runs.recipe) == sorted(recipes)
     for r in recipes:
@@ -346,10 +346,10 @@ def test_what_run_json_says_of_a_training(scenes, tmp_path):
         assert (spec['balance'], spec['method']) == ('none', 'crop')
         assert spec['precision'] and about['versions']
         p = st.probs(run)[-1].astype(np.float32)
-        raw = calibration_error(calibrate(p, 1/result['temperature']), st.targets)
-        assert result['calibration_error'] == pytest.approx(calibration_error(p, st.targets), abs=1e-5)
-        assert result['calibration_error_raw'] == pytest.approx(raw, abs=2e-3)
-        assert (result['temperature'] != 1) == r.startswith(('fine_tune', 'frozen')), r
+        raw = overconfidence(calibrate(p, 1/result['temperature']), st.targets)
+        assert result['overconfidence'] == pytest.approx(overconfidence(p, st.targets), abs=1e-5)
+        assert result['overconfidence_raw'] == pytest.approx(raw, abs=2e-3)
+        assert result['temperature'] == 1 or r.startswith(('fine_tune', 'frozen')), r
         with safe_open(st.path/'runs'/run/'model.safetensors', 'np') as f:
             said = json.loads(f.metadata()['imgcls'])
         assert round(said['temperature'], 4) == result['temperature'] and said['weights'] == spec['weights']
@@ -473,9 +473,70 @@ def test_photos_are_not_read_twice(scenes, tmp_path, monkeypatch):
 
 
 def test_each_body_has_its_own_resolution(scenes, tmp_path):
-    how = dict(recipe='frozen', arch=['cifar_net', 'resnet18'], weights='random', epochs=1)
+    how = dict(recipe='frozen', arch=['cifar_net', 'resnet18'], weights='random', epochs=1, seeds=1)
     st = study(scenes, sizes=[5], **how, out=tmp_path/'st', say=str)
     assert dict(zip(st.runs.arch, st.runs.res)) == {'cifar_net': 32, 'resnet18': 96}
+
+
+# which run speaks for a study
+
+@pytest.mark.parametrize('rows, best', [
+    ([('a', 'frozen', 5, 0), ('b', 'fine_tune', 'all', 1), ('c', 'fine_tune', 'all', 0),
+      ('d', 'frozen', 'all', 0), ('e', 'fine_tune', 5000, 0)], 'cb'),
+    # a recipe is judged by what it is, not by its name
+    ([('a', 'frozen', 'all', 0), ('b', 'scratch', 'all', 0), ('c', 'scratch', 'all', 1)], 'bc'),
+    ([('a', 'frozen', 'all', 0), ('b', 'fine_tune_of_somebody_else', 5, 0)], 'a'),
+    ([('a', 'frozen', 10, 1), ('b', 'frozen', 5, 0)], 'a')])
+@pytest.mark.parametrize('luck', [1, -1])
+def test_a_study_without_the_run_asked_for_is_represented_by_size_recipe_and_seed(rows, best, luck):
+    "The choice never looks at the accuracy."
+    runs = [dict(run=r, recipe=c, size=s, seed=i, arch='resnet18', res=96, accuracy=.5+luck*k/100)
+            for k, (r, c, s, i) in enumerate(rows)]
+    st = object.__new__(Study)
+    st.runs, st.about = pd.DataFrame(runs), {}
+    assert set(st.headline.run) == set(best)
+
+
+def spoken(st): return list(zip(st.headline.recipe, st.headline['size'], st.headline.seed))
+
+
+def test_the_recipe_asked_for_last_speaks_for_a_study_at_the_last_size_asked_for(scenes, tmp_path):
+    how = dict(arch='cifar_net', epochs=1, out=tmp_path/'st', say=str)
+    st = study(scenes, [5, 10], ['scratch', 'frozen'], seeds=2, **how)
+    assert spoken(st) == [('frozen', 10, 0), ('frozen', 10, 1)]
+    assert [r['name'] for r in st.about['settings']['recipes']] == ['scratch', 'frozen']
+    assert spoken(study(scenes, [5, 10], ['frozen', 'scratch'], seeds=1, **how)) == [('scratch', 10, 0)]
+    assert spoken(study(scenes, [5], 'frozen', seeds=1, **how)) == [('frozen', 5, 0)]
+    st = study(scenes, [5], [Frozen(lr=.01), Frozen(lr=.02)], seeds=2, **how)
+    lr = [st.spec(run).settings['lr'] for run in st.headline.run]
+    assert lr == [.02, .02] and len(st.runs[(st.runs['size'] == 5) & (st.runs.recipe == 'frozen')]) == 6
+
+
+def test_the_default_study_is_the_curve_and_then_fine_tune(scenes, tmp_path, monkeypatch):
+    "The curve is shown before fine-tuning begins, and stands for the study until that is done."
+    import imgcls.studies.report  # noqa: F401 (it brings the table)
+    said, how = [], dict(sizes=[5, 10], arch='cifar_net', epochs=1, out=tmp_path/'st')
+    with monkeypatch.context() as m:
+        m.setattr(FineTune, 'fit', lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt): study(scenes, **how, say=said.append)
+    table = next(s for s in said if 'After the last epoch' in s)
+    assert 'mean of 5 seeds' in table and 'fine_tune' not in table
+    assert said[-1].startswith('Next, which takes longer: fine_tune, 10 photos a class, seed 0.')
+    assert spoken(Study(tmp_path/'st')) == [('frozen', 10, seed) for seed in range(5)]
+    said.clear()
+    st = study(scenes, **how, say=said.append)
+    assert spoken(st) == [('fine_tune', 10, 0)] and len(st.runs) == 11
+    assert [i for i, s in enumerate(said) if s.startswith('fine_tune:')] > \
+        [i for i, s in enumerate(said) if 'After the last epoch' in s] != []
+    said.clear()
+    study(scenes, **how, say=said.append)
+    assert not any('After the last epoch' in s for s in said), 'nothing is to be waited for'
+
+
+def test_what_is_the_same_for_each_seed_is_said_once(scenes, tmp_path):
+    said = []
+    study(scenes, [5], 'fine_tune', 'cifar_net', epochs=1, seeds=2, out=tmp_path/'st', say=said.append)
+    assert sum(s.startswith('fine_tune: 15 photos') for s in said) == 1
 
 
 # photos that change
@@ -608,7 +669,7 @@ def test_a_damaged_run_that_another_process_makes_is_left_alone(scenes, tmp_path
 
 def test_a_loss_that_becomes_nan(scenes, tmp_path):
     said = []
-    st = study(scenes, sizes=[5, 10], recipe=[Frozen(lr=1e20), 'frozen'], arch='cifar_net', epochs=2,
+    st = study(scenes, sizes=[5, 10], recipe=[Frozen(lr=1e20), 'frozen'], arch='cifar_net', epochs=2, seeds=1,
                out=tmp_path/'st', say=said.append)
     assert len(st.failed) == 2 and st.runs['size'].tolist() == [5, 10]
     assert len(list((st.path/'runs').iterdir())) == 2

@@ -11,6 +11,7 @@ from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
 from imgcls.studies import tables as T
+from imgcls.studies.made_up import made_up_study
 from imgcls.studies.report import answer, text_report
 from imgcls.studies.study import study
 
@@ -30,7 +31,7 @@ def without(st, *runs):
 
 
 @pytest.fixture
-def one(): return T.made_up_study(frozen(s50=[.6, .7, .8], s1000=[.8, .93, .95]))
+def one(): return made_up_study(frozen(s50=[.6, .7, .8], s1000=[.8, .93, .95]))
 
 
 # ---- groups and accuracy
@@ -46,7 +47,7 @@ def test_accuracy_table(one):
 
 
 def test_sizes_sort_and_all_is_last():
-    st = T.made_up_study(frozen(all=[.9], s1000=[.9], s50=[.8], s200=[.85]))
+    st = made_up_study(frozen(all=[.9], s1000=[.9], s50=[.8], s200=[.85]))
     assert list(T.accuracy_table(st).columns) == [50, 200, 1000, 'all']
     found = T.steps(st)
     assert list(zip(found.size_from, found.size_to)) == [(50, 200), (200, 1000), (1000, 'all')]
@@ -55,7 +56,7 @@ def test_sizes_sort_and_all_is_last():
 
 def test_recipes_archs_and_seeds():
     accs = {(a, r, n): [.7, .8] for a in ('resnet18', NET) for r in ('frozen', 'fastai') for n in (20, 100)}
-    st = T.made_up_study(accs, seeds=3)
+    st = made_up_study(accs, seeds=3)
     t = T.accuracy_table(st)
     assert t.columns.names == ['arch', 'recipe', 'size'] and t.shape == (2, 8)
     pick = st.runs[(st.runs.arch == 'resnet18') & (st.runs.recipe == 'fastai') & (st.runs['size'] == 100)]
@@ -77,8 +78,8 @@ def both(a, b):
 
 
 def test_runs_that_differ_in_more_than_seed_are_not_averaged():
-    other = T.made_up_study({(NET, 'frozen', 50): [.9, .92, .95]}, res=224)
-    st = both(T.made_up_study(frozen(s50=[.6, .7])), other)
+    other = made_up_study({(NET, 'frozen', 50): [.9, .92, .95]}, res=224)
+    st = both(made_up_study(frozen(s50=[.6, .7])), other)
     t = T.accuracy_table(st)
     assert t.columns.names == ['res', 'size'] and t.shape == (3, 2)
     assert np.isnan(t[(96, 50)].loc[3]) and 'nan' not in text_report(st)
@@ -86,14 +87,14 @@ def test_runs_that_differ_in_more_than_seed_are_not_averaged():
 
 def test_seeds_with_another_number_of_epochs_are_not_averaged():
     "They can't be compared epoch by epoch, not even when no seed has both"
-    longer = T.made_up_study(frozen(s50=[.6, .7, .9, .8]), seed=1)
-    st = both(T.made_up_study(frozen(s50=[.6, .7])), longer)
+    longer = made_up_study(frozen(s50=[.6, .7, .9, .8]), seed=1)
+    st = both(made_up_study(frozen(s50=[.6, .7])), longer)
     assert T.groups(st)[0] == ['epochs', 'size']
     assert list(T.final_table(st).epochs) == [2, 4]
 
 
 def test_runs_of_another_setting_are_not_averaged():
-    st = both(T.made_up_study(frozen(s50=[.6, .7])), T.made_up_study(frozen(s50=[.8, .9])))
+    st = both(made_up_study(frozen(s50=[.6, .7])), made_up_study(frozen(s50=[.8, .9])))
     assert T.groups(st)[0] == ['run', 'size'] and len(T.final_table(st)) == 2
 
 
@@ -101,9 +102,9 @@ def test_runs_of_another_setting_are_not_averaged():
 
 def test_overfitting():
     rises, falls = frozen(s50=[.8, .95, 1.]), frozen(s50=[.95, .8, .6])
-    bad = T.made_up_study(falls, rises)
-    fine = T.made_up_study(frozen(s50=[.6, .8, .95]), rises)
-    worse = T.made_up_study(falls, falls)  # worse on both kinds of photos: not overfitting
+    bad = made_up_study(falls, rises)
+    fine = made_up_study(frozen(s50=[.6, .8, .95]), rises)
+    worse = made_up_study(falls, falls)  # worse on both kinds of photos: not overfitting
     assert list(T.final_table(bad).overfitting) == ['beyond chance'] and T.final_table(bad).best_epoch[0] == 1
     assert list(T.final_table(fine).overfitting) == list(T.final_table(worse).overfitting) == ['']
     assert '!' in text_report(bad) and '!' not in text_report(fine)
@@ -113,7 +114,7 @@ def test_overfitting():
 def test_equal_epochs_are_seldom_marked_beyond_chance():
     "The whole way from a study to the mark: chance may do it once in twenty times"
     rng, marked, n, epochs = np.random.default_rng(0), 0, 100, 25
-    st = T.made_up_study(frozen(s50=[.9]*epochs))
+    st = made_up_study(frozen(s50=[.9]*epochs))
     run, targets = st.runs.run[0], st.targets
     for _ in range(n):
         right = rng.random((epochs, len(targets))) < .9  # independent epochs: the worst case
@@ -128,43 +129,48 @@ def test_equal_epochs_are_seldom_marked_beyond_chance():
 
 def test_overfitting_of_several_seeds():
     accs, train = frozen(s50=[.8, .92, .9, .82]), frozen(s50=[.8, .9, .95, 1.])
-    assert list(T.final_table(T.made_up_study(accs, train, seeds=3)).overfitting) == ['beyond chance']
+    assert list(T.final_table(made_up_study(accs, train, seeds=3)).overfitting) == ['beyond chance']
 
 
 # ---- steps
 
 def test_sentences_say_what_the_figures_say():
     row = dict(size_from=500, size_to=1000, seeds=1, n_test=1000, difference=.021, low=.004, high=.038,
-               mended=61, broken=40, p=.002, p_holm=.002, tests=1)
+               mended=61, broken=40, p=.002, p_holm=.002, tests=1, speaks_of='this classifier')
     def said(**new): return T._sentence({**row, **new}, '')
     assert said() == ('From 500 to 1,000 photos a class: 2.1 points better (95 % interval +0.4 to +3.8). '
                       '61 of 1,000 test photos mended, 40 broken. '
-                      'Chance alone would rarely do this (p = 0.002).')
-    assert 'does not show that more photos do not help' in said(low=-.01, p_holm=.3)
-    worse = said(difference=-.021, low=-.05, high=.01, p_holm=.3)
+                      'On other test photos they would differ in the same direction (p = 0.002). '
+                      'This compares these two classifiers; the luck of the draw is not in it.')
+    many = dict(seeds=5, speaks_of='this many photos')
+    assert 'Other draws of photos would gain too (p = 0.002).' in said(**many)
+    assert 'luck of the draw' not in said(**many) and 'these classifiers;' in said(seeds=5)
+    assert 'does not show that these two classifiers are equally good' in said(low=-.01, p_holm=.3)
+    assert 'does not show that more photos do not help' in said(low=-.01, p_holm=.3, **many)
+    worse = said(difference=-.021, low=-.05, high=.01, p_holm=.3, **many)
     assert '2.1 points worse' in worse and 'does not show that more photos harm' in worse
     assert 'Borderline' in said(p_holm=.06)
     assert 'no change' in said(difference=0., low=-.01, high=.01, p_holm=1.)
 
 
 def test_steps_use_shared_seeds_only():
-    st = T.made_up_study(frozen(s50=[.7], s200=[.9]), seeds=3)
+    st = made_up_study(frozen(s50=[.7], s200=[.9]), seeds=3)
     assert list(T.steps(without(st, f'{NET}-frozen-200-1')).seeds) == [2]
     assert len(T.steps(without(st, f'{NET}-frozen-50-0', f'{NET}-frozen-50-2'))) == 0
 
 
 def test_verdicts(one):
     assert list(T.steps(one).verdict) == ['better']
-    down = T.made_up_study(frozen(s50=[.9], s200=[.7], s1000=[.71]))
+    down = made_up_study(frozen(s50=[.9], s200=[.7], s1000=[.71]))
     assert list(T.steps(down).verdict) == ['worse', 'unclear']
-    assert 'cost' in answer(T.made_up_study(frozen(s50=[.9], s200=[.7])))
+    assert 'cost' in answer(made_up_study(frozen(s50=[.9], s200=[.7])))
 
 
 # ---- what cleaning bought
 
 def quick(photos, out, **kw):
     "A real study with a body that is quick"
-    kw = dict(sizes=[5], recipe='frozen', arch='cifar_net', epochs=2) | kw
+    kw = dict(sizes=[5], recipe='frozen', arch='cifar_net', epochs=2, seeds=1) | kw
     return study(photos, out=out, say=lambda _: None, **kw)
 
 
@@ -185,12 +191,11 @@ def test_what_cleaning_bought(cleaned):
     before, after = cleaned
     bought = T.what_it_bought(before, after).set_index('test photos')
     n = len(before.photos.test)
-    assert bought.photos.to_dict() == {'label the same': n - 3, 'label corrected': 1, 'left out': 2}
+    assert bought.photos.to_dict() == {'as they were': n - 2, 'label corrected': 1, 'left out': 2}
     run, test, late = before.runs.run[0], before.photos.test, after.photos.test
-    kept = test.merge(late, on=['sha256', 'label']).sha256
-    same = test.sha256.isin(kept).to_numpy()
+    both = test.sha256.isin(late.sha256).to_numpy()
     right = before.probs(run)[-1].argmax(1) == before.targets
-    assert bought.before['label the same'] == pytest.approx(right[same].mean())
+    assert bought.before['as they were'] == pytest.approx(right[both].mean())  # by the old labels
     assert T.what_it_bought(before.path, after.path).equals(T.what_it_bought(before, after))
 
 
@@ -200,8 +205,8 @@ def test_a_study_of_cleaned_photos_says_what_it_bought(cleaned):
     text = T.cleaning(after)
     n = len(before.photos.test)
     assert text.startswith('Cleaning: cifar_net, frozen, 5 photos a class, 1 seed: ')
-    assert f'on the {n - 3} test photos' in text and '1 test label corrected' in text
-    assert '2 test photos left out by cleaning' in text
+    assert f'on the {n - 2} test photos as they were' in text and '1 test label corrected' in text
+    assert '2 test photos missing in the second study' in text
     assert 'Cleaning: ' in text_report(after) and 'Cleaning: ' in after._repr_html_()
     assert 'Cleaning: ' in after.save_report().read_text(encoding='utf-8')
 
@@ -209,13 +214,13 @@ def test_a_study_of_cleaned_photos_says_what_it_bought(cleaned):
 def test_studies_that_cannot_be_compared(cleaned, one, tmp_path):
     before, _ = cleaned
     with pytest.raises(UserError, match='no run in common'): T.what_it_bought(before, one)
-    with pytest.raises(UserError, match='no finished run'): T.what_it_bought(before, T.made_up_study({}))
+    with pytest.raises(UserError, match='no finished run'): T.what_it_bought(before, made_up_study({}))
     one.photos.cleaned_from = str(tmp_path/'gone')
     assert T.cleaning(one).startswith('What cleaning bought is unknown: ')
 
 
 def test_a_photo_under_two_labels_is_compared_once():
-    before, after = (T.made_up_study(frozen(s50=[a])) for a in (.7, .9))
+    before, after = (made_up_study(frozen(s50=[a])) for a in (.7, .9))
     for st in (before, after):
         sha256 = st.photos.df.sha256[st.photos.test.index[0]]
         st.photos.df.loc[st.photos.test.index[-1], 'sha256'] = sha256

@@ -22,7 +22,7 @@ from imgcls.training.recipes import FineTune, Job
 from imgcls.training.stages import Stage
 from imgcls.training.tensors import load_pixels, normalised, tensor_dls
 
-QUICK = FineTune(epochs=2, calibrate=.25)
+QUICK = FineTune(epochs=2, calibrate=.5)
 
 
 @pytest.fixture(scope='module')
@@ -124,16 +124,17 @@ def rows_of(**counts):
 def test_held_out_per_class():
     rows = rows_of(a=100, b=40, c=19, d=1)
     for seed in range(4):
-        out = hold_out(rows, .05, seed)
-        assert out.dtype == bool and rows.label[out].value_counts().to_dict() == dict(a=5, b=2)
-    one, again, two = (hold_out(rows, .05, s) for s in (1, 1, 2))
+        out = hold_out(rows, .1, seed)
+        assert out.dtype == bool and rows.label[out].value_counts().to_dict() == dict(a=10, b=4, c=1)
+    one, again, two = (hold_out(rows, .1, s) for s in (1, 1, 2))
     assert (one == again).all() and not (one == two).all()
-    assert not hold_out(rows, 0.).any() and hold_out(rows[['path', 'label']], .05).sum() == 7
+    assert not hold_out(rows, 0.).any() and not hold_out(rows, .05).any()
+    assert hold_out(rows[['path', 'label']], .1).sum() == 15
 
 
 def test_groups_are_not_parted():
     rows = rows_of(a=60, b=60)
-    rows['group'] = [f'g{i//6}' for i in range(120)]
+    rows['group'] = [f'g{i//2}' for i in range(120)]
     rows = pd.concat([rows, rows[:7]])  # balance='over' repeats photos
     for seed in range(5):
         out = hold_out(rows, .2, seed)
@@ -157,7 +158,7 @@ def test_head_first_then_the_body(photos, lite, tuned):
     assert tuned.kind == 'plain'
     assert tuned.rates.max() <= choose(QUICK, 18, lite, STEPS).lr*1.001
     np.testing.assert_allclose(tuned.epochs.accuracy, (tuned.probs.argmax(-1) == job.y_test).mean(1))
-    np.testing.assert_array_equal(tuned.held_out, hold_out(job.rows, .25))
+    np.testing.assert_array_equal(tuned.held_out, hold_out(job.rows, .5))
     names = [f'0.{k}' for k in lite.module.state_dict()]
     assert [*tuned.state] == names + ['1.weight', '1.bias'], 'other names than the ordinary ones'
     assert not model.training and all(torch.equal(v, model.state_dict()[k]) for k, v in tuned.state.items())
@@ -207,7 +208,7 @@ def test_sixteen_bits_are_a_function_of_the_seed_too(photos, monkeypatch):
 
 def test_test_photos_are_never_learned_from(photos, lite, monkeypatch):
     job, seen, drawn = job_of(photos, lite), [], []
-    aside = hold_out(job.rows, .25)
+    aside = hold_out(job.rows, .5)
 
     def load(paths, *a, **kw):
         seen.append(paths)
@@ -225,7 +226,7 @@ def test_test_photos_are_never_learned_from(photos, lite, monkeypatch):
     (train_on, score_on), = drawn
     assert torch.equal(train_on.x, load_pixels(seen[0], 64))
     assert torch.equal(score_on.x, load_pixels(seen[2], 64))
-    assert len(train_on) == (~aside).sum() and aside.sum() == 6
+    assert len(train_on) == (~aside).sum() and aside.sum() == 12
     assert train_on.y.tolist() == job.y[~aside].tolist()
 
 
@@ -241,7 +242,7 @@ def test_test_labels_change_nothing_that_is_kept(photos, lite, tuned):
 
 def test_the_temperature_is_that_of_the_held_out_photos(photos, lite, tuned):
     rows = photos.train()
-    aside = rows[hold_out(rows, .25)]
+    aside = rows[hold_out(rows, .5)]
     want = fit_temperature(answers(tuned.learner, aside, lite), photos.codes(aside), sigma=.25)
     assert tuned.temperature == pytest.approx(want, abs=.1) and tuned.temperature != 1
     assert fit_tuned(job_of(photos, lite), FineTune(epochs=1, calibrate=0.)).temperature == 1
@@ -328,7 +329,7 @@ def test_a_training_whose_result_was_not_written_any_more(photos, lite, tuned, t
 
 def test_weights_of_classes_count(photos, lite, nothing):
     for body, res in ((lite, 64), (nothing, 32)):
-        how = replace(QUICK, share=0., lr=.003)
+        how = replace(QUICK, share=0., lr=.003, calibrate=0.)
         jobs = (job_of(photos, body, res, weights=w) for w in (None, np.array([100., .01, .01])))
         plain, heavy = (fit_tuned(j, how) for j in jobs)
         first = [f.probs[-1][:, 0].astype(float).mean() for f in (plain, heavy)]

@@ -1,0 +1,47 @@
+"""What makes a test too easy: told where it is so, and not where it isn't."""
+import numpy as np
+from PIL import Image
+
+from imgcls.data.table import read_photos
+from imgcls.studies.leaks import leak_notes, much_nearer, shortcuts
+from imgcls.studies.study import study
+
+
+def folder(root, light, side=(40, 40), n=30, seed=0):
+    rng = np.random.default_rng(seed)
+    for label in light:
+        (root/label).mkdir(parents=True)
+        for i in range(n):
+            x = rng.normal(light[label], 30, (*side, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(x).save(root/label/f'{i}.png')
+    return root
+
+
+def test_brightness_that_tells_the_class_is_told(tmp_path):
+    t = shortcuts(read_photos(folder(tmp_path/'a', dict(fox=90, deer=150)))).set_index('what')
+    assert t.above['brightness'] and t.right['brightness'] > .95 and not t.above['size']
+
+
+def test_labels_by_lot_seldom_seem_to_be_told(tmp_path):
+    told = [shortcuts(read_photos(folder(tmp_path/str(s), dict(fox=120, deer=120), seed=s))).above.any()
+            for s in range(4)]
+    assert sum(told) == 0
+
+
+def test_too_few_photos_say_nothing(tmp_path):
+    assert not len(shortcuts(read_photos(folder(tmp_path/'a', dict(fox=90, deer=150), n=8))))
+
+
+def test_frames_of_a_series_are_much_nearer_and_others_are_not():
+    rng = np.random.default_rng(0)
+    animals = rng.normal(size=(100, 40))
+    assert much_nearer(animals + .1*rng.normal(size=animals.shape), animals).all()
+    assert much_nearer(animals, rng.normal(size=(100, 40))).mean() < .05
+    assert not much_nearer(animals[:5], animals).any() and len(much_nearer(animals, animals[:0])) == 0
+
+
+def test_notes_of_a_study(tmp_path):
+    photos = read_photos(folder(tmp_path/'a', dict(fox=90, deer=150)))
+    st = study(photos, sizes=['all'], recipe='frozen', arch='cifar_net', weights='random', epochs=1, res=32,
+               seeds=1, out=tmp_path/'st', say=lambda _: None)
+    assert [n for n in leak_notes(st) if n.startswith('brightness alone tells the class of')]
