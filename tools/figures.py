@@ -82,13 +82,9 @@ def study():
 def _study_note(final, n_test):
     "What the intervals and the word 'better' speak of."
     seeds = final[0]['seeds']
-    drawn = f'Fox, squirrel and deer, drawn by imgcls itself; {n_test} test photos.'
-    if seeds == 1:
-        return f"""{drawn} One seed: intervals and "better" speak of these classifiers on other test photos;
-            the luck with the training photos is not in them."""
-    return f"""{drawn} Means of {seeds} seeds, which draw other training photos: intervals and "better"
-        hold for other draws of this many photos, too.
-        At {final[-1]['size']} all seeds learn from the same photos."""
+    drawn = f'Fox, squirrel and deer, drawn by imgcls; {n_test} test photos;'
+    if seeds == 1: return f'{drawn} one seed: the luck with the training photos is not in it.'
+    return f'{drawn} {seeds} seeds, which draw other photos. At {final[-1]["size"]}, all learn from the same.'
 
 
 def epochs():

@@ -199,7 +199,7 @@ import imgcls, torch
 from importlib.metadata import version
 print(json.dumps([imgcls.__file__, torch.__file__, version('torch'), os.access('.', os.W_OK)]))''', f'''
 lesson = start(1, dict(photos={str(folder)!r}, sizes=[4], epochs=1))
-st = study(lesson.photos, sizes=[4], epochs=1, recipe='frozen', arch=lesson.arch, out=lesson.folder/'first')
+st = study(lesson.photos, [4], 'frozen', epochs=1, seeds=1, arch=lesson.arch, out=lesson.folder/'first')
 print(lesson, len(st.runs))''')
     for cell in (setup, *begun, at, study): assert not cell.red, cell.red
 
