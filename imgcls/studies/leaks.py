@@ -91,11 +91,10 @@ def _about_nearness(study):
         except (UserError, KeyError, OSError): continue
         n = int(much_nearer(train, test).sum())
         if n < max(5, .1*len(test)): return []
-        photos = plural(len(test), 'test photo')
-        return [f'{n:,} of {photos} are much nearer to one training photo than to all '
-                'others, as frames of one series are: the accuracy may look better than it is; '
-                'say which photos '
-                'belong together with a column group in a CSV']
+        tested = plural(len(test), 'test photo')
+        return [f'{n:,} of {tested} are much nearer to one training photo than to all others, as frames of '
+                'one series are: the accuracy may look better than it is; say which photos belong together '
+                'with a column group in a CSV']
     return []
 
 # %% ../../nbs/api/37_studies.leaks.ipynb #leak0019

@@ -156,7 +156,7 @@ def _final_text(study, final):
 # %% ../../nbs/api/38_studies.report.ipynb #sharedp2
 def _without_shared(study):
     "The headline's accuracy without test photos that are in training too, in words; '' where there are none"
-    shared, runs = getattr(study.photos, 'shared', np.zeros(1, bool)), study.headline
+    shared, runs = study.photos.shared, study.headline
     if not shared.any() or shared.all() or runs.accuracy.isna().any(): return ''
     right, names = right_answers(study, runs)[:, -1], test_groups(study)
     seen, new = (accuracy_interval(right[:, mine], None if names is None else names[mine])
