@@ -84,7 +84,7 @@ def _study_note(final, n_test):
     seeds = final[0]['seeds']
     drawn = f'Fox, squirrel and deer, drawn by imgcls; {n_test} test photos;'
     if seeds == 1: return f'{drawn} one seed: the luck with the training photos is not in it.'
-    return f'{drawn} {seeds} seeds, which draw other photos. At {final[-1]["size"]}, all learn from the same.'
+    return f'{drawn} mean of {seeds} seeds: other photos each, at {final[-1]["size"]} the same.'
 
 
 def epochs():

@@ -172,7 +172,7 @@ def _says(study):
     runs = study.headline
     if CALIBRATION[0] not in runs or runs[CALIBRATION[0]].isna().all(): return ''
     found = calibration_summary(study.probs(runs.run.iloc[0])[-1], study.targets, test_groups(study))
-    return f'Its probabilities: {found}.'
+    return f'{found}.'
 
 # %% ../../nbs/api/38_studies.report.ipynb #b2de716e
 def _accuracy_text(study):

@@ -113,11 +113,11 @@ def test_overconfidence_where_runs_have_it(make, one):
     assert final_table(st).overconfidence.tolist() == [.021, .021]
     assert final_table(st).overconfidence_raw.tolist() == [.083, .083]
     text = R.text_report(st)
-    assert text.count('Off by: how many points') == 1 and 'Its probabilities: ' in text
+    assert text.count('Off by: how many points') == 1 and 'When it says' in text
     assert max(map(len, text.splitlines())) <= 100
     assert [r['overconfidence'] for r in R.json_report(st)['runs']] == [.021, .021]
     html = page(st)
-    assert 'Off by: how many points' in html and 'Its probabilities: ' in html
+    assert 'Off by: how many points' in html and 'When it says' in html
     for without in (one, make(accs, overconfidence=None, overconfidence_raw=None)):
         assert 'off by' not in R.text_report(without).lower() and 'off by' not in page(without).lower()
     assert 'overconfidence' not in final_table(one)
