@@ -33,24 +33,26 @@ def debiased(sure, right, bins=10):
     return np.sign(total)*np.sqrt(abs(total))
 
 
-def answers(head, targets, sharper, rng):
-    """Probabilities of a head; classes, the true ones or drawn so that it is calibrated or not; and how
-    probably each answer is right, which is only known to be 0 or 1 where nothing was drawn."""
-    if sharper is None: return head, targets, head.argmax(1) == targets
-    drawn = (head.cumsum(1) < rng.random((len(head), 1))).sum(1).clip(max=head.shape[1]-1)
-    return calibrate(head, 1/sharper), drawn, head.max(1)
+def answers(head, targets, sharper):
+    """Probabilities of a head; those from which classes are drawn, so that it is calibrated or not (None:
+    the classes are as they are); and how probably each answer is right, 0 or 1 where nothing is drawn."""
+    if sharper is None: return head, None, head.argmax(1) == targets
+    return calibrate(head, 1/sharper), head, head.max(1)
 
 
 def curve_at(probs, right, says):
     "In which share of all photos with nearly this probability the classifier is right; NaN for few photos."
-    near = np.abs(logit(probs.max(1).clip(1e-6, 1-1e-6))-logit(says)) < .15
-    return right[near].mean() if near.sum() > 200 else np.nan
+    sure = probs.max(1)
+    near = np.abs(logit(sure.clip(1e-6, 1-1e-6))-logit(says)) < .3
+    return says+(right-sure)[near].mean() if near.sum() > 500 else np.nan
 
 
-def one(probs, targets, n, group, rng):
+def one(probs, targets, drawn_from, n, group, rng):
     "What is said with `n` test photos; each photo `group` times, as frames of a burst are."
-    ix = np.repeat(rng.choice(len(probs), n//group, replace=False), group)
-    p, y = probs[ix], targets[ix]
+    ix = rng.choice(len(probs), n//group, replace=False)
+    y = targets[ix]
+    if drawn_from is not None: y = (drawn_from[ix].cumsum(1)[:, :-1] < rng.random((len(ix), 1))).sum(1)
+    ix, p, y = np.repeat(ix, group), np.repeat(probs[ix], group, 0), np.repeat(y, group)
     found, (sure, right) = calibration_summary(p, y, ix), (p.max(1), p.argmax(1) == y)
     others = usual(sure, right), usual(sure, right)-chance(sure, rng), debiased(sure, right)
     return found, others
@@ -73,7 +75,7 @@ def row(made, n, group):
 
 def run(reps=400, seed=0, quick=False):
     "Plain values: for each kind of classifier and number of test photos, bias in points and coverage."
-    rng, (X, y) = np.random.default_rng(seed), population(400 if quick else 5000)
+    rng, (X, y) = np.random.default_rng(seed), population(400 if quick else 5000, quick)
     heads, tests = (2, [(100, 1)]) if quick else (20, [(100, 1), (500, 1), (3000, 1), (500, 5), (3000, 5)])
     made = {}
     for h in range(heads):
@@ -83,11 +85,11 @@ def run(reps=400, seed=0, quick=False):
         head = fit_head(X[train], y[train], X[rest], y[rest], len(CLASSES), seed=h).probs[-1].astype(float)
         head /= head.sum(1, keepdims=True)
         for kind, sharper in SHARPER.items():
-            probs, targets, right = answers(head, y[rest], sharper, rng)
+            probs, drawn_from, right = answers(head, y[rest], sharper)
             true = (probs.max(1)-right).mean()
             for n, group in tests:
                 for _ in range(max(1, reps//heads)):
-                    found, others = one(probs, targets, min(n, len(rest)), group, rng)
+                    found, others = one(probs, y[rest], drawn_from, min(n, len(rest)), group, rng)
                     at = [curve_at(probs, right, level[0]) for level in found.levels]
                     made.setdefault((kind, n, group), []).append((found, others, true, at))
     return dict(reps=reps, seed=seed, heads=heads,

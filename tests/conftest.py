@@ -36,6 +36,8 @@ def _cuda():
 
 
 def pytest_collection_modifyitems(items):
+    # Slow tests come first and so to one worker, which makes what they share once; the others take the rest.
+    items.sort(key=lambda o: 'slow' not in o.keywords)
     cuda = [o for o in items if 'cuda' in o.keywords]
     if cuda and not _cuda():
         for o in cuda: o.add_marker(pytest.mark.skip(reason='no NVIDIA GPU here'))
@@ -80,18 +82,27 @@ def chromium():
     return path
 
 
-@pytest.fixture
-def page(chromium):
-    "A page of headless Chromium, driven by Playwright."
+@pytest.fixture(scope='module')
+def browser(chromium):
+    "Headless Chromium, driven by Playwright; for a module alone, because it keeps asyncio's loop to itself."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
-        yield browser.new_page()
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    "A page that shares nothing with those of other tests."
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
 
 
 # ---- JupyterLab, with Voilà in it ----
 
+SELDOM = 200  # ms; by default Playwright looks at each frame, and the page is drawn for it 60 times a second
 KERNEL = 'window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel'
 OUTPUTS = """() => Array.from(window.jupyterapp.shell.currentWidget.content.model.cells)
     .map(cell => cell.type === 'code' ? cell.outputs.toJSON() : [])"""
@@ -119,12 +130,17 @@ class Lab:
 
     def run_all(self, page, wait=True):
         "Run All, as from the menu, when the kernel is ready."
-        page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'")
+        page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'",
+                               polling=SELDOM)
         page.evaluate("""() => {
             const ran = window.jupyterapp.commands.execute('notebook:run-all-cells');
             window.ran = false;
             ran.then(() => { window.ran = true; }); }""")
-        if wait: page.wait_for_function('window.ran', timeout=900_000)
+        if wait: self.wait(page)
+
+    def wait(self, page):
+        "Wait until all cells have run."
+        page.wait_for_function('window.ran', timeout=900_000, polling=SELDOM)
 
     def outputs(self, page):
         "The outputs of each cell, as the notebook holds them."

@@ -5,6 +5,7 @@ README.md with Quarto.
 
     python tools/docs.py [--small]    # with a study of few photos in it, as tests want
 """
+import gc
 import json
 import re
 import shutil
@@ -120,7 +121,8 @@ def main():
     if not quarto and sys.version_info < (3, 11): sys.exit('make docs needs Quarto, or Python 3.11 or newer')
     refresh_quarto_yml()
     shutil.rmtree(ROOT/'_proc', ignore_errors=True)
-    cache = proc_nbs(n_workers=2)
+    cache = proc_nbs(n_workers=0)  # a second process would spend what it wins on imports
+    gc.freeze()  # at exit, IPython collects garbage for each notebook: without this, 30 seconds in all
     pages = list(cache.rglob('*.ipynb'))
     for page in pages:
         _keep_first(page, ROOT/'nbs'/page.relative_to(cache))

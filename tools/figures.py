@@ -1,4 +1,4 @@
-"""Write the tables of the front page and of the benchmarks into their notebooks, and the list of lessons.
+"""Write the tables of the prose pages into their notebooks, and the list of lessons.
 
 Nothing here is measured: the figures are those of benchmarks/*.json. A markdown cell that begins with
 `<!-- made by tools/figures.py: NAME -->` holds what the function NAME below returns.
@@ -14,7 +14,7 @@ from execnb.nbio import read_nb, write_nb
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT/'benchmarks'
 COURSE = ROOT/'nbs'/'course'
-PAGES = ROOT/'nbs'/'index.ipynb', ROOT/'nbs'/'benchmarks.ipynb'
+PAGES = [ROOT/'nbs'/f'{name}.ipynb' for name in ('index', 'benchmarks', 'truth')]
 LETTERS = 'ABCDEFG'
 SETS = {
     'clothing-100': 'clothing, 100 photos a class, 128 px',
@@ -188,7 +188,8 @@ def _what_is_compared(compared):
         or more before its end. ² In {head} of the {len(compared)} sets our head alone has it, before the
         body learns: there this figure says more about frozen features than about fine-tuning. "Points
         better": on the photos of seed 0, with the interval of these two classifiers on other test photos;
-        the luck of the training photos is not in it, for the spread over seeds see the ranges."""
+        the luck of the training photos is not in it, for the spread over seeds see the ranges.
+        [How our figures are checked](truth.ipynb) says what such an interval is worth."""
 
 
 def _threads():
@@ -282,6 +283,122 @@ def found():
         ({bench['machine']}, torch {bench['versions']['torch']}).""")
 
 
+def _grid(rows, down, across, value):
+    "A row for each value of the columns `down`, a column for each of `across`, as names and cells."
+    columns, lines = {}, {}
+    for r in rows:
+        columns[across(r)] = True
+        lines.setdefault(tuple(r[d] for d in down), {})[across(r)] = value(r)
+    return [*columns], [[*key, *(line.get(c, '') for c in columns)] for key, line in lines.items()]
+
+
+def _tested(r):
+    "'500 tested', or that they are frames of animals."
+    return f"{r['photos']:,} tested" + (f", {r['group']} an animal" if r['group'] > 1 else '')
+
+
+def _share(x): return '' if x is None else f'{100*x:.1f}'
+class _NotYet(LookupError): "A part of a benchmark that has not been run."
+
+
+def _part(name):
+    made = _read('truth')
+    if name in made: return made[name]
+    raise _NotYet(f'Not measured yet: `python benchmarks/truth.py {name}`.')
+
+
+def _outside(values, low, high): return sum(not low <= v <= high for v in values)
+
+
+def _made(name):
+    part = _part(name)
+    return f"{part['reps']} repetitions, seed {part['seed']}; `python benchmarks/truth.py {name}`."
+
+
+def coverage():
+    "How often the interval of the accuracy holds the truth."
+    rows = _part('claims')['rows']
+    columns, lines = _grid(rows, ('size', 'seeds', 'speaks_of'), _tested, lambda r: _share(r['held']))
+    held = [r['held'] for r in rows]
+    return _table(['photos a class', 'seeds', 'speaks of', *columns], lines)+'\n\n'+_prose(f"""
+        In how many of 100 studies the 95 % interval held the truth. Of these {len(held)} figures
+        {_outside(held, .93, .97)} lie outside 93 to 97; the lowest is {_share(min(held))}, the highest
+        {_share(max(held))}. A figure itself is uncertain by about 2. {_made('claims')}""")
+
+
+def alarms():
+    "How often a study of equal sizes calls one better or worse."
+    rows = [r for r in _part('claims')['rows'] if r['false_alarms'] is not None]
+    columns, lines = _grid(rows, ('size', 'seeds'), _tested, lambda r: _share(r['false_alarms']))
+    wrong = [r['false_alarms'] for r in rows]
+    return _table(['photos a class', 'seeds', *columns], lines)+'\n\n'+_prose(f"""
+        In how many of 100 studies of four sizes that are truly equal, at least one step was called better or
+        worse. It should be 5 or less; {_outside(wrong, 0, .06)} of these {len(wrong)} figures are above 6,
+        the highest is {_share(max(wrong))}. With one seed there is no verdict on sizes. {_made('claims')}""")
+
+
+def probabilities():
+    "What is said of a classifier's probabilities."
+    kinds = ('as trained', 'perfect', 'too sure')
+    rows = [r for r in _part('calibration')['rows'] if r['kind'] in kinds]
+    lines = [[r['kind'], _tested(r), f"{r['true']:+.1f}", f"{r['off']:+.1f}", f"{r['usual']:.1f}",
+              _share(r['held']), _share(r['sentence'])] for r in rows]
+    bias = max(abs(r['bias']) for r in _part('calibration')['rows'])
+    sentence = [r['sentence'] for r in _part('calibration')['rows']]
+    head = ['classifier', 'photos', 'off by', 'imgcls says', 'usual measure', 'interval held',
+            'sentence held']
+    return _table(head, lines)+'\n\n'+_prose(f"""
+        Points by which the probabilities are too high (+) or too low (−), means. Of all
+        {len(sentence)} kinds and numbers of photos, the largest mistake in the mean is {bias:.2f} points; the
+        sentence "when it says 90 %, it is right in …" held in {_share(min(sentence))} to
+        {_share(max(sentence))} of 100. The usual measure is the expected calibration error (Guo et al. 2017).
+        {_made('calibration')}""")
+
+
+def bursts():
+    "What a camera trap's accuracy is worth."
+    part = _part('bursts')
+    lines = [[name, *(f'{part[k][c]:.1f}' for c in ('reported', 'true')),
+              f"{part[k]['gap']:+.1f} ± {2*part[k]['noise']:.1f}", f"{part[k]['spread']:.0f}"]
+             for name, k in (('photos parted as they come', 'parted'), ('bursts kept together', 'together'))]
+    head = ['', 'reported, %', 'true, %', 'too good by, points', 'spread of one study, points']
+    return _table(head, lines)+'\n\n'+_prose(f"""
+        {part['animals']} animals, {part['frames']} frames of each; true is the accuracy on frames of animals
+        that the classifier has never seen. ±: two standard errors of the mean. {_made('bursts')}""")
+
+
+def marks():
+    "How often training that did not go on too long is called too long."
+    rows = _part('marks')['rows']
+    columns, lines = _grid(rows, ('epochs', 'seeds'), _tested, lambda r: _share(r['marked']))
+    return _table(['epochs', 'seeds', *columns], lines)+'\n\n'+_prose(f"""
+        In how many of 100 studies the report said "overfitting beyond chance" although the last epoch is
+        truly the best. It should be 5 or less. {_made('marks')}""")
+
+
+def cleaned():
+    "The level of a cleaned study."
+    rows = _part('cleaned')['rows']
+    lines = [[f"{100*r['wrong']:.0f} %", *(f'{r[k]:.1f}' for k in ('reported', 'as_labelled', 'true',
+             'without_suspects')), _share(r['held'])] for r in rows]
+    head = ['wrong labels', 'reported, %', 'true, labels as they are, %', 'true, right labels, %',
+            'without suspects, %', 'interval held']
+    return _table(head, lines)+'\n\n'+_prose(f"""
+        {rows[0]['photos']:,} test photos with as many wrong labels as the training photos. "Without
+        suspects": what one would report if suspected test photos were thrown away. {_made('cleaned')}""")
+
+
+def copies():
+    "Altered copies of photos that are found."
+    made = _read('duplicates')
+    lines = [[name, r['before'], r['now']] for name, r in made['found'].items()]
+    sets = ' and '.join(f"{made[k]['pairs']} pairs among {made[k]['photos']:,} photos of {name}"
+                        for k, name in (('clothing', 'clothes'), ('cifar', 'CIFAR-10')))
+    return _table(['altered', 'difference hash, %', 'imgcls, %'], lines)+'\n\n'+_prose(f"""
+        Of {made['photos']} photos of clothes, each altered in one way. As they are, the sets hold {sets}.
+        `python benchmarks/duplicates.py`.""")
+
+
 def _minutes(nb):
     "Reading at 200 words a minute and the run that the last cell tells of, to the next five minutes."
     words = sum(len(c.source.split()) for c in nb.cells if c.cell_type == 'markdown')
@@ -306,7 +423,10 @@ MADE = re.compile(r'<!-- made by tools/figures.py: (\w+) -->')
 def fill(source):
     "The source of a markdown cell with its table as it is now."
     found = MADE.match(source)
-    return f'{found[0]}\n\n{globals()[found[1]]()}' if found else source
+    if not found: return source
+    try: table = globals()[found[1]]()
+    except _NotYet as e: table = str(e)
+    return f'{found[0]}\n\n{table}'
 
 
 def main():

@@ -193,7 +193,8 @@ _TIME, _SERIAL = 0x9003, 0xA431  # DateTimeOriginal and BodySerialNumber
 
 def _exif(data):
     "The EXIF tags of a photo and those of its exposure; empty where there are none."
-    if not any(mark in data for mark in (b'Exif', b'eXIf', b'EXIF')): return {}, {}
+    marks = b'Exif', b'eXIf', b'EXIF'
+    if not (data.startswith((b'II*\0', b'MM\0*')) or any(m in data for m in marks)): return {}, {}
     with _quiet(), suppress(Exception):
         tags = _open(data).getexif()
         return tags, tags.get_ifd(ExifTags.IFD.Exif)
@@ -203,11 +204,13 @@ def _exif(data):
 def taken(
     data: bytes,  # the content of a photo's file
 ) -> tuple[float, str]:  # seconds since 1970 by the camera's clock, NaN where unknown; name of the camera
-    "Return when a photo was taken, and by which camera."
+    "Return when a photo was taken, 0 where the clock was not set, and by which camera."
     tags, exposure = _exif(data)
     names = tags.get(ExifTags.Base.Make), tags.get(ExifTags.Base.Model), exposure.get(_SERIAL)
     camera = ' '.join(str(n).strip('\0 ') for n in names if n)
-    try: when = datetime.strptime(str(exposure.get(_TIME, ''))[:19], '%Y:%m:%d %H:%M:%S')
+    text = str(exposure.get(_TIME, ''))[:19]
+    if text.startswith('0000:00:00'): return 0., camera
+    try: when = datetime.strptime(text, '%Y:%m:%d %H:%M:%S')
     except ValueError: return float('nan'), camera
     return (when - datetime(1970, 1, 1)).total_seconds(), camera
 

@@ -6,6 +6,9 @@
 __all__ = ['LOOK_SIDE', 'look', 'look_at', 'near_duplicates']
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #49c9cb44
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -114,65 +117,150 @@ def _unframed(x):
     return at, np.array(inside, np.float32).reshape(-1, LOOK_SIDE, LOOK_SIDE)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0015
-_PROPOSED, _PARTNERS, _TRIED = .83, 10, 256  # likeness of the waves; partners of a photo; tried for each
+_INDEXES, _PARTS = 20, (_N//2)**2  # cabinets; waves of a kind
 
 
-def _first_of_each(i, n):
-    "True for the first `n` places of each value; `i` is sorted."
-    return np.arange(len(i)) - np.searchsorted(i, i) < n
+def _by_kind(waves):
+    "n × 4 × 36: waves by kind: even or odd down, even or odd across."
+    kinds = waves.reshape(-1, _N//2, 2, _N//2, 2).transpose(0, 2, 4, 1, 3)
+    return kinds.reshape(len(waves), 4, _PARTS)
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk003
+_NAMES = 2*np.arange(_PARTS, dtype=np.uint32)[:, None]
+
+
+def _nearest(x):
+    "2 × n: the nearest and the second nearest axis of arrows 36 × n, as 2·position, plus 1 where negative."
+    bits = x.view(np.uint32)
+    named = (bits & 0x7fffff80) | _NAMES | (bits >> 31)  # as a whole number, a positive float keeps its rank
+    first = named.max(0)
+    second = np.where(named == first, 0, named).max(0)
+    return np.stack([first, second]) & 127
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk006
+_DRAWERS = 2*_PARTS*_PARTS*_PARTS*2
+_ROOMS = np.random.default_rng(0).normal(size=(_INDEXES, 3, _PARTS, _PARTS))
+_ROOMS = np.linalg.qr(_ROOMS)[0].astype(np.float32)  # turned at random
+
+
+def _drawers(kinds, index):
+    "n × 8: the drawer of each photo in a cabinet, then seven where its copies may lie."
+    odd = 1 + index % 2
+    found = (_nearest(room @ kinds[:, kind].T) for room, kind in zip(_ROOMS[index], (0, odd, odd)))
+    a, b, c = (x.T.astype(np.int64) for x in found)
+    a, b, c = a[:, :, None, None], b[:, None, :, None], c[:, None, None, :]
+    return (((a*_PARTS + b//2)*_PARTS + c//2)*2 + (b + c) % 2).reshape(-1, 8)
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk009
+def _cabinets(kinds):
+    "For each cabinet: the photos in the order of their drawers, and where each drawer begins."
+    cabinets = []
+    for index in range(_INDEXES):
+        drawer = _drawers(kinds, index)[:, 0]
+        begin = np.zeros(_DRAWERS + 1, np.int64)
+        begin[1:] = np.bincount(drawer, minlength=_DRAWERS).cumsum()
+        cabinets.append((np.argsort(drawer, kind='stable'), begin))
+    return cabinets
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk011
+_TRIED = 100  # photos of a drawer
+
+
+def _met(drawers, order, begin):
+    "Pairs (row of `drawers`, photo of a cabinet) that share a drawer."
+    drawer = drawers.ravel()
+    lo, count = begin[drawer], np.minimum(begin[drawer + 1] - begin[drawer], _TRIED)
+    within = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+    return np.repeat(np.arange(len(drawer))//8, count), order[np.repeat(lo, count) + within]
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk015
+def _first_part(kinds):
+    "n × 37: the waves that are even both ways, and the length of all others."
+    even = kinds[:, 0]
+    rest = np.sqrt(np.maximum(1 - (even*even).sum(1), 0))
+    return np.column_stack([even, rest])
+
+
+_ONCE = 1024  # pairs: they stay in the processor's cache
+
+
+def _products(a, b, i, j, how):
+    "Products of the rows a[i] and b[j]; `how` as in `np.einsum`."
+    parts = [np.einsum(how, a[i[k:k+_ONCE]], b[j[k:k+_ONCE]]) for k in range(0, len(i), _ONCE)]
+    return np.concatenate([np.empty((0, *a.shape[1:-1]), np.float32), *parts])
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0016
+_PROPOSED = .83  # likeness of the waves
 _FLIPS = np.array([[1, sx, sy, sx*sy] for sy in (1, -1) for sx in (1, -1)], np.float32)
 
 
-def _by_flip(a, b):
-    "n × 4: likeness of waves as they are, mirrored left to right, top to bottom, and both."
-    parts = (a*b).reshape(-1, _N//2, 2, _N//2, 2).sum((1, 3)).reshape(-1, 4)  # by even and odd waves
-    return parts @ _FLIPS.T
+def _by_flip(a, b, i, j):
+    "n × 4: likeness of the waves a[i] and b[j] in four positions."
+    return _products(a, b, i, j, 'nkd,nkd->nk') @ _FLIPS.T
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0017
-def _block(a, b, first, whole):
-    "Pairs (i, j, likeness, flip) of the photos `a`, which begin at position `first`, and all photos `b`."
-    lo = first if whole else 0
-    near = np.abs(a) @ np.abs(b[lo:]).T >= _PROPOSED
-    if whole: near &= np.arange(len(b) - lo) > np.arange(len(a))[:, None]
-    i, j = np.divmod(np.flatnonzero(near), near.shape[1])
-    few = _first_of_each(i, _TRIED)
-    i, j = i[few], j[few] + lo
-    flips = _by_flip(a[i], b[j])
-    best = flips.max(1)
-    keep = np.flatnonzero(best >= _PROPOSED)
-    keep = keep[_first_of_each(i[keep], _PARTNERS)]
-    return i[keep] + first, j[keep], best[keep], flips[keep].argmax(1)
+class _Filed:
+    "Photos in their cabinets, by their waves."
+    def __init__(self, kinds):
+        self.kinds, self.first_part, self.cabinets = kinds, _first_part(kinds), _cabinets(kinds)
+
+
+_PARTNERS = 10  # of a photo
+
+
+def _alike(kinds, own, filed):
+    "Yield pairs i, j, likeness, flip, cabinet by cabinet, of photos `own` and photos that are filed."
+    mine = _first_part(kinds)
+    for index, (order, begin) in enumerate(filed.cabinets):
+        i, j = _met(_drawers(kinds, index), order, begin)
+        may = _products(mine, filed.first_part, i, j, 'nd,nd->n') >= _PROPOSED
+        i, j = i[may], j[may]
+        flips = _by_flip(kinds, filed.kinds, i, j)
+        best = flips.max(1)
+        keep = (best >= _PROPOSED) & (own[i] != j)
+        yield pd.DataFrame(dict(i=own[i], j=j, likeness=best, flip=flips.argmax(1)))[keep]
+
+
+def _compare(kinds, own, filed):
+    "Pairs i, j, likeness, flip: for each photo those it is most like."
+    pairs = pd.concat(_alike(kinds, own, filed), ignore_index=True).drop_duplicates(['i', 'j'])
+    pairs = pairs.sort_values(['likeness', 'i', 'j'], ascending=[False, True, True])
+    return pairs[pairs.groupby('i').cumcount() < _PARTNERS]
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0018
 def _turned(waves): return waves.reshape(-1, _N, _N).transpose(0, 2, 1).reshape(waves.shape)
 
 
-def _compare(a, b, whole):
-    "Pairs as columns i, j, likeness, turned, flip; `whole`: `a` and `b` are the same photos, uncut."
-    step, found = max(16, 4_000_000//max(len(b), 1)), []
-    for turned, waves in enumerate((a, _turned(a))):
-        for lo in range(0, len(a), step):
-            i, j, best, flip = _block(waves[lo:lo+step], b, lo, whole)
-            found.append(pd.DataFrame(dict(i=i, j=j, likeness=best, turned=turned, flip=flip)))
-    return pd.concat(found, ignore_index=True)
-
-# %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
 def _cut(x, share):
     zoom = _zoom(share*LOOK_SIDE, (1 - share)*LOOK_SIDE)
     return zoom @ x @ zoom.T
 
 
+def _ways(x):
+    "Yield cut (share; -1: without frame), turned (0 or 1), positions and waves by kind of looks."
+    at, inside = _unframed(x)
+    cuts = [(share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS]
+    for cut, which, looks in (*cuts, (-1., at, inside)):
+        waves = _waves(looks)
+        yield from ((cut, turned, which, _by_kind(w)) for turned, w in enumerate((waves, _turned(waves))))
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
+def _in_blocks(search, n, label, size=2048):
+    "What `search` returns for each slice of n photos."
+    parts = [slice(lo, lo + size) for lo in range(0, n, size)]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        return list(progress(pool.map(search, parts), len(parts), label))
+
+
 def _proposed(x):
     "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
-    waves, (framed, inside) = _waves(x), _unframed(x)
-    found = [_compare(_waves(_cut(x, share)) if share else waves, waves, not share).assign(cut=share)
-             for share in progress(_CUTS, label='comparing')]
-    if len(framed):
-        bare = _compare(_waves(inside), waves, False)
-        found.append(bare.assign(i=framed[bare.i], cut=-1.))
-    pairs = pd.concat(found, ignore_index=True).query('i != j')
+    waves = _in_blocks(lambda part: _by_kind(_waves(x[part].astype(np.float32))), len(x), 'looking')
+    filed = _Filed(np.concatenate(waves))
+
+    def search(part):
+        return [_compare(kinds, part.start + which, filed).assign(cut=cut, turned=turned)
+                for cut, turned, which, kinds in _ways(x[part].astype(np.float32)) if len(which)]
+    pairs = pd.concat(sum(_in_blocks(search, len(x), 'comparing'), []), ignore_index=True)
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
     return pairs.sort_values('likeness', ascending=False, kind='stable').drop_duplicates(['lo', 'hi'])
 
@@ -244,17 +332,27 @@ def _agree(x, target, cut):
     dot = lambda u, v: (u*v*inside).sum(1)
     return dot(a, b)/np.sqrt(dot(a, a)*dot(b, b) + 1e-9)
 
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk018
+def _distinct(x, pairs):
+    "n: a number for each pair, the same where both looks and their positions are the same."
+    at, number = np.unique(pairs[['i', 'j']]), np.zeros(len(x), int)
+    number[at] = pd.factorize(pd.Series([x[k].tobytes() for k in at], dtype=object))[0]
+    key = dict(i=number[pairs.i], j=number[pairs.j], turned=pairs.turned, flip=pairs.flip, cut=pairs.cut)
+    return pd.DataFrame(key).groupby([*key], sort=False).ngroup().to_numpy()
+
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0025
 def _agreement(x, pairs):
     "n: how well the fine detail of proposed pairs agrees, -1 to 1."
-    found, (framed, inside) = [np.empty(0)], _unframed(x)
-    bare = dict(zip(framed.tolist(), inside))
+    number = _distinct(x, pairs)
+    found, pairs = [np.empty(0)], pairs[~pd.Series(number).duplicated().to_numpy()]
     for lo in range(0, len(pairs), 64):
         p = pairs[lo:lo+64]
-        own = np.array([bare[i] if c < 0 else x[i] for i, c in zip(p.i, p.cut)])
+        own, target = (x[p[c].to_numpy()].astype(np.float32) for c in 'ij')
+        framed = p.cut.to_numpy() < 0
+        if framed.any(): own[framed] = _unframed(own[framed])[1]
         laid = _laid(own, p.turned.to_numpy(), p.flip.to_numpy())
-        found.append(_agree(laid, x[p.j.to_numpy()], p.cut.to_numpy()))
-    return np.concatenate(found)
+        found.append(_agree(laid, target, p.cut.to_numpy()))
+    return np.concatenate(found)[number]
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #2775d970
 _ALIKE = .8  # of the fine detail
@@ -270,7 +368,6 @@ def near_duplicates(
     paths = rows.path[~again].to_numpy()
     if len(paths) < 2: return pd.DataFrame(same, columns=['a', 'b', 'kind'], dtype=str)
     x = np.frombuffer(b''.join(rows.look[~again]), np.uint8).reshape(-1, LOOK_SIDE, LOOK_SIDE)
-    x = x.astype(np.float32)
     pairs = _proposed(x)
     pairs = pairs[_agreement(x, pairs) >= _ALIKE].sort_values(['lo', 'hi'])
     near = [(paths[i], paths[j], 'near') for i, j in zip(pairs.lo, pairs.hi)]

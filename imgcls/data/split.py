@@ -28,16 +28,18 @@ _DAY = 86_400  # seconds; clocks differ by a time zone
 
 def _known_times(taken):
     "Times that can be right, NaN for others; a note where some can't."
-    late = taken > time.time() + _DAY
-    notes = [f'{plural(int(late.sum()), "photo")} taken in the future, by the camera: the time is not used']
-    taken = taken.mask(late)
+    wrong, notes = dict(zip(('before 1970', 'in the future'), (taken <= 0, taken > time.time() + _DAY))), []
+    for when, which in wrong.items():
+        photos = plural(int(which.sum()), 'photo')
+        if which.any(): notes.append(f'{photos} taken {when}, by the camera: the time is not used')
+        taken = taken.mask(which)
     same = taken.value_counts()
     if len(same) and (n := int(same.iloc[0])) > max(3, taken.notna().sum()/2):
         known = plural(int(taken.notna().sum()), 'photo')
         notes.append(f'{n:,} of {known} with a time have the very same one, '
                      'as scanners and editors write it: photos are not grouped by time')
-        return taken.mask(taken.notna()), notes[not late.any():]
-    return taken, notes if late.any() else []
+        return taken.mask(taken.notna()), notes
+    return taken, notes
 
 # %% ../../nbs/api/14_data.split.ipynb #burst003
 def _bursts(rows, taken, gap):

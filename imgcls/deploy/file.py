@@ -48,7 +48,7 @@ def _flat(d): return isinstance(d, dict) and all(isinstance(v, str | int | float
 
 # %% ../../nbs/api/60_deploy.file.ipynb #a2af3320
 _NUMBERS = None, 'float32', 'bfloat16', 'float16'
-_SCORED = dict(resized=(None, 'pillow'), numbers=_NUMBERS, upper=_NUMBERS, steps=(None, *range(10_000)))
+_SCORED = dict(resized=(None, 'pillow'), numbers=_NUMBERS, steps=(None, *range(10_000)))
 
 
 def _check_transform(t):

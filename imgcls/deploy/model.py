@@ -126,11 +126,6 @@ def _available(name, rule):
     dtype = getattr(torch, name or 'float32')
     return dtype if dtype != torch.float32 and rule() == dtype else torch.float32
 
-
-def _upper_rule(body, device):
-    from imgcls.training.callbacks import training_precision  # here, because it brings fastai
-    return training_precision(body, device)[0]
-
 # %% ../../nbs/api/61_deploy.model.ipynb #bf2b65b9
 def _parts(model):
     "The lower and the upper part of the body as they were scored, with batch norm folded in."
@@ -143,27 +138,21 @@ def _parts(model):
 
 # %% ../../nbs/api/61_deploy.model.ipynb #5038ddf5
 def _sixteen_bits(model, device):
-    "What makes scores of 8-bit photos as 16 bits made them; None where 32 bits did, or must here."
-    t, (body, head) = model.transform, model.module
-    lower, upper = _parts(model)
-    low = _available(t.get('numbers'), lambda: precision(device, lower))
-    high = _available(t.get('upper'), lambda: _upper_rule(body, device))
-    if low == high == torch.float32: return None
-    whole = 'steps' not in t  # as `Features` runs a body: colours too in 16 bits
+    "What makes scores of 8-bit photos as 16 bits made them; None where this machine takes 32."
+    t, (lower, upper) = model.transform, _parts(model)
+    low = _available(t['numbers'], lambda: precision(device, lower))
+    if low == torch.float32: return None
+    whole = t.get('steps') is None  # as `Features` runs a body: colours too in 16 bits
     first, last = (low, torch.float16) if whole else (torch.float32, low)
     mean, std = ((255*torch.tensor(t[k]).to(first)).to(device)[:, None, None] for k in ('mean', 'std'))
-    lower, upper, head = lower.to(device, low), upper.to(device), head.to(device)
-
-    def scores(x):
-        a = lower(((x.to(first)-mean)/std).to(low)).to(last).float()
-        with torch.autocast(device.type, high, enabled=high != torch.float32): return head(upper(a))
-    return scores
+    lower, upper, head = lower.to(device, low), upper.to(device), model.module[1].to(device)
+    return lambda x: head(upper(lower(((x.to(first)-mean)/std).to(low)).to(last).float()))
 
 
 def _as_scored(model, device):
     "What makes scores of 8-bit photos as it did when the test photos were scored."
     t = model.transform
-    short = {t.get('numbers'), t.get('upper')} - {None, 'float32'}
+    short = t.get('numbers') not in (None, 'float32')
     if short and (scores := _sixteen_bits(model, device)): return scores
     net = model.module.to(device).eval()
     mean, std = (255*torch.tensor(t[k], device=device)[:, None, None] for k in ('mean', 'std'))
@@ -181,7 +170,9 @@ def scores(
     net, reasons = _as_scored(self, device), []
     probs = np.full((len(named), len(self.classes)), np.nan, np.float32)
     batch = max(1, min(64, 64*256**2//t['res']**2))  # photos; fewer when they are large
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool, torch.inference_mode():
+    # graphics cards shorten 32 bits to 19 where they may; test photos were scored without that
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool, torch.inference_mode(), exact:
         for lo in progress(range(0, len(named), batch), label='predicting'):
             got = [*pool.map(square, [p for _, p in named[lo:lo+batch]])]
             reasons += [x if isinstance(x, str) else '' for x in got]

@@ -21,8 +21,9 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..core import UserError, image, plural, shade
-from ..studies.stats import difference, wilson
+from ..studies.stats import THIS_CLASSIFIER, accuracy_interval, difference, wilson
 from ..studies.study import Study
+from ..studies.tables import test_groups
 from ..training.calibration import check_probs
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #b6e95623
@@ -37,6 +38,7 @@ class Predictions:
     probs: Callable = field(repr=False)  # takes the name of a run, gives epochs × photos × classes
     sha256: list[str] | None = field(default=None, repr=False)  # of each photo's file; None: not known
     study: Study | None = field(default=None, repr=False)  # the study they come from, if any
+    groups: np.ndarray | None = field(default=None, repr=False)  # of each photo; None: each is its own
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #a1c0f002
 @patch
@@ -76,7 +78,7 @@ def _of_study(st):
     epochs = st.runs.run.map(st.epochs.groupby('run').size()).astype(int)
     runs = st.runs[['run', 'arch', 'recipe', 'size', 'seed', 'n_train']].assign(epochs=epochs)
     return Predictions(st.photos.name or st.path.name, st.classes, st.targets, test.path.tolist(),
-                       runs.reset_index(drop=True), st.probs, test.sha256.tolist(), st)
+                       runs.reset_index(drop=True), st.probs, test.sha256.tolist(), st, test_groups(st))
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #a2e8de30
 def _one_run(title, classes, targets, probs, paths=None):
@@ -186,6 +188,16 @@ def confused_order(
     np.fill_diagonal(apart, 0)
     return leaves_list(linkage(squareform(apart, checks=False), 'average', optimal_ordering=True)).tolist()
 
+# %% ../../nbs/api/40_explorer.confusion.ipynb #grpcls02
+def _by_groups(c):
+    "The intervals of precision and recall of a `Confusion` whose photos belong together in groups."
+    predicted = c.probs.argmax(1)
+    right, out = predicted == c.targets, {}
+    for what, of in dict(precision=predicted, recall=c.targets).items():
+        found = [accuracy_interval(right[of == k], c.groups[of == k]) for k in range(len(c.classes))]
+        out |= {f'{what}_{end}': [f[end] for f in found] for end in ('low', 'high')}
+    return out
+
 # %% ../../nbs/api/40_explorer.confusion.ipynb #2ff735b4
 @dataclass
 class Confusion:
@@ -196,6 +208,7 @@ class Confusion:
     targets: np.ndarray = field(repr=False)  # the true class of each photo
     probs: np.ndarray = field(repr=False)  # photos × classes
     paths: list | None = field(default=None, repr=False)  # the files of the photos
+    groups: np.ndarray | None = field(default=None, repr=False)  # of each photo; None: each is its own
 
     @property
     def matrix(self) -> pd.DataFrame:
@@ -205,14 +218,15 @@ class Confusion:
 
     @property
     def accuracy(self) -> tuple[float, float, float]:
-        "Share of the photos that are right, and its 95 % Wilson interval."
-        right, n = self.counts.trace(), self.counts.sum()
-        return right/n, *wilson(right, n)
+        "Share of the photos that are right, and its 95 % interval: this classifier on other test photos."
+        found = accuracy_interval(self.probs.argmax(1) == self.targets, self.groups)
+        return found['accuracy'], found['low'], found['high']
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
-        "Figures of each class, see `class_figures`."
-        return class_figures(self.counts, self.classes)
+        "Figures of each class, see `class_figures`; photos of one group are not independent."
+        df = class_figures(self.counts, self.classes)
+        return df if self.groups is None else df.assign(**_by_groups(self))
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -277,7 +291,7 @@ def confusion(
     probs, row, k = check_probs(p.at(run, epoch), p.targets)[0], p.runs.iloc[p.run(run)], len(p.classes)
     counts = np.bincount(p.targets*k+probs.argmax(1), minlength=k*k).reshape(k, k)
     title = f'{_title(row, p)}, epoch {epoch or row.epochs}'
-    return Confusion(title, p.classes, counts, p.targets, probs, p.paths)
+    return Confusion(title, p.classes, counts, p.targets, probs, p.paths, p.groups)
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #e83b6e8e
 def _shades(counts):
@@ -349,12 +363,13 @@ def compare(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict]:  # see below
     """Return what the second run mended and broke; both are taken after their last epoch.
 
-    These are the second matrix minus the first, the photos that changed, and what `difference` says.
-    Raise `UserError` for an unknown run."""
+    These are the second matrix minus the first, the photos that changed, and what `difference` says of these
+    two classifiers on other test photos. Raise `UserError` for an unknown run."""
     p = predictions(source)
     x, y = (confusion(p, run=r) for r in (before, after))
     was, now = x.photos.right.to_numpy(), y.photos.right.to_numpy()
     changed = y.photos.rename(columns=dict(predicted='after')).assign(
         before=x.photos.predicted, change=np.where(now, 'mended', 'broken'))[was != now]
     columns = ['path', 'label', 'before', 'after', 'probability', 'change']
-    return y.matrix-x.matrix, changed[columns], difference(was, now)
+    found = dict(difference(was, now, p.groups), speaks_of=THIS_CLASSIFIER)
+    return y.matrix-x.matrix, changed[columns], found

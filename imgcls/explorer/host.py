@@ -25,9 +25,12 @@ from ..training.features import Features
 from ..training.models import find_body
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0005
-def b64(x: np.ndarray) -> str:  # whole numbers from 0 to 65535
-    "Return numbers as base64 of 16-bit integers, little end first."
-    return base64.b64encode(np.ascontiguousarray(x, '<u2').tobytes()).decode()
+def b64(
+    x: np.ndarray,  # whole numbers from 0 to 65535, or as `kind` allows
+    kind: str = '<u2',  # of numbers: 16 bits, little end first
+) -> str:
+    "Return whole numbers as base64."
+    return base64.b64encode(np.ascontiguousarray(x, kind).tobytes()).decode()
 
 
 def shares(p: np.ndarray) -> np.ndarray:  # numbers from 0 to 1
@@ -156,8 +159,9 @@ def start(self: ExplorerHost) -> dict:
         p = self.predictions
         runs = [_about(r) for _, r in p.runs.iterrows()]
         order = confused_order(confusion(p).counts)
+        groups = None if p.groups is None else b64(np.unique(p.groups, return_inverse=True)[1], '<u4')
         self._start = dict(title=p.title, note='', classes=p.classes, order=order, n=len(p.targets),
-                           targets=b64(p.targets), start=p.run(), runs=runs)
+                           targets=b64(p.targets), groups=groups, start=p.run(), runs=runs)
     return self._start
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0013

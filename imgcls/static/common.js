@@ -67,6 +67,9 @@ function icU16(b64) {
   return new Uint16Array(bytes.buffer, 0, bytes.length >> 1);
 }
 
+// Likewise 32-bit numbers
+function icU32(b64) { return new Uint32Array(icBytes(b64).buffer); }
+
 // '12.3 %'; a dash where there is no figure
 function icPct(x, digits = 1) { return Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : '–'; }
 
@@ -76,12 +79,14 @@ function icNum(n) { return Number.isFinite(n) ? n.toLocaleString('en-US') : '–
 // '1 photo', '2,000 photos', '2 classes'
 function icPlural(n, word, words) { return `${icNum(n)} ${n === 1 ? word : words || word + 's'}`; }
 
-// Wilson's 95 % interval of k out of n
-function icWilson(k, n) {
-  if (!n) return [NaN, NaN];
-  const z2 = 3.8414588, p = k / n, mid = p + z2 / (2 * n), half = Math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)));
-  return [Math.max(0, (mid - half) / (1 + z2 / n)), Math.min(1, (mid + half) / (1 + z2 / n))];
+// Wilson's interval of a share p of n independent photos, t standard errors wide
+function icWide(p, n, t) {
+  const mid = p + t * t / (2 * n), half = t * Math.sqrt(p * (1 - p) / n + t * t / (4 * n * n));
+  return [p === 0 ? 0 : (mid - half) / (1 + t * t / n), p === 1 ? 1 : (mid + half) / (1 + t * t / n)];
 }
+
+// Wilson's 95 % interval of k out of n
+function icWilson(k, n) { return n ? icWide(k / n, n, 1.959963985) : [NaN, NaN]; }
 
 // '79.8–88.0 %'
 function icRange([lo, hi]) { return Number.isFinite(lo) ? `${(100 * lo).toFixed(1)}–${(100 * hi).toFixed(1)} %` : '–'; }

@@ -13,6 +13,57 @@ function ixMcNemar(b, c) {
   return Math.min(1, 2 * sum);
 }
 
+// Share of Student's t with df degrees of freedom that lies between -t and t (M. Abramowitz and I. A. Stegun 1964, 26.7.3 and 26.7.4)
+function ixStudent(t, df) {
+  const angle = Math.atan(t / Math.sqrt(df)), c = Math.cos(angle), odd = df % 2;
+  let term = odd ? c : 1, sum = 0;
+  for (let k = odd ? 3 : 2; k <= df; k += 2) { sum += term; term *= c * c * (k - 1) / k; }
+  return odd ? 2 / Math.PI * (angle + Math.sin(angle) * sum) : Math.sin(angle) * sum;
+}
+
+// How many standard errors chance exceeds in 5 of 100 cases; remembered
+var ixWides = new Map();
+function ixWide(df) {
+  let low = 0, high = 13;
+  for (let k = 0; k < 50 && !ixWides.has(df); k++) {
+    const middle = (low + high) / 2;
+    if (ixStudent(middle, df) < 0.95) low = middle; else high = middle;
+  }
+  if (!ixWides.has(df)) ixWides.set(df, high);
+  return ixWides.get(df);
+}
+
+// Sums by group of how far the values of photos are from their mean; groups[i]: the number of the group of photo i
+function ixSums(ids, value, groups, mean) {
+  const sums = new Map();
+  for (const i of ids) sums.set(groups[i], (sums.get(groups[i]) || 0) + value(i) - mean);
+  return sums;
+}
+
+// 95 % interval of the share of photos that are right, for one classifier: `accuracy_interval` of studies.stats.
+// groups: null, or one number a photo; photos of one group are not independent
+function ixInterval(ids, right, groups) {
+  const n = ids.length, k = ids.reduce((sum, i) => sum + right(i), 0), p = k / n;
+  if (!groups || !n) return icWilson(k, n);
+  const sums = [...ixSums(ids, right, groups, p).values()], pieces = sums.length;
+  if (pieces < 2) return icWide(p, 1, 1.96);
+  const variance = pieces / (pieces - 1) / n ** 2 * sums.reduce((sum, x) => sum + x * x, 0);
+  return icWide(p, variance ? Math.max(1, p * (1 - p) / variance) : pieces, ixWide(pieces - 1));
+}
+
+// Is one classifier better than another on the same photos? {low, high, p}: `difference` of studies.stats.
+// gain(i): 1 where photo i is mended, -1 where it is broken. A photo or group more of each kind is added (D. G. Bonett and R. M. Price 2012)
+function ixDifference(n, gain, groups) {
+  const ids = Array.from({ length: n }, (_, i) => i), total = ids.reduce((sum, i) => sum + gain(i), 0);
+  const pieces = groups ? new Set(groups).size : n, half = n / pieces;
+  const size = Math.max(1, half % 1 === 0.5 ? 2 * Math.round(half / 2) : Math.round(half)); // Python rounds halves to even
+  const mean = total / (n + 2 * size), sums = [...ixSums(ids, gain, groups || ids, mean).values(), size - size * mean, -size - size * mean];
+  const error = Math.sqrt(sums.reduce((sum, x) => sum + x * x, 0) * (pieces + 2) / (pieces + 1)) / (n + 2 * size);
+  const wide = ixWide(pieces + 1) * error, count = sign => ids.filter(i => gain(i) === sign).length;
+  const p = groups ? 1 - ixStudent(Math.abs(mean) / error, pieces + 1) : ixMcNemar(count(-1), count(1));
+  return { low: Math.max(-1, mean - wide), high: Math.min(1, mean + wide), p };
+}
+
 // One run at one epoch: predictions, counts of each cell (row: true, column: predicted), sums, right, and photos without a prediction
 function ixCount(targets, pred, conf, C) {
   const counts = new Int32Array(C * C), rows = new Int32Array(C), cols = new Int32Array(C);
@@ -46,14 +97,19 @@ function ixByConf(ids, conf, up) {
 }
 
 // Figures of class c against the rest
-function ixClass(view, C, c) {
+function ixClass(ex, view, c) {
+  const { C, targets, groups } = ex, right = i => Number(view.pred[i] === c && targets[i] === c);
+  const share = (k, n, among) => groups ? ixInterval(ixWhere(ex, among), right, groups) : icWilson(k, n);
   const tp = view.counts[c * C + c], fp = view.cols[c] - tp, fn = view.rows[c] - tp, tn = view.n - tp - fp - fn;
   return { tp, fp, fn, tn, support: view.rows[c], precision: tp / (tp + fp), recall: tp / (tp + fn), f1: 2 * tp / (2 * tp + fp + fn),
-    precisionCI: icWilson(tp, tp + fp), recallCI: icWilson(tp, tp + fn) };
+    precisionCI: share(tp, tp + fp, i => view.pred[i] === c), recallCI: share(tp, tp + fn, i => targets[i] === c) };
 }
 
-// 'Accuracy 84.3 % (95 % interval 79.8–88.0 %)'
-function ixAccuracy(view) { return `${icPct(view.right / view.n)} (95 % interval ${icRange(icWilson(view.right, view.n))})`; }
+// '79.8–88.0 %': between which the accuracy of this classifier lies on other test photos
+function ixRange(ex, view) {
+  view.range = view.range || icRange(ixInterval(ixWhere(ex, () => true), i => Number(view.pred[i] === ex.targets[i]), ex.groups));
+  return view.range;
+}
 
 // ---- colours ----
 
@@ -348,7 +404,7 @@ function ixSummary(ex) {
   }
   const words = `${icPlural(v.none, 'photo')} without a prediction ${v.none === 1 ? 'counts' : 'count'} as wrong`;
   const none = icButton(words, () => ixPick(ex, { kind: 'none' }), { class: 'ic-link' });
-  show(icPct(v.right / v.n), `accuracy, 95 % interval ${icRange(icWilson(v.right, v.n))}`, icEl('br'),
+  show(icPct(v.right / v.n), `accuracy, 95 % interval ${ixRange(ex, v)}`, icEl('br'),
     `${icNum(v.right)} right of ${icPlural(v.n, 'photo')}, ${icPlural(v.n - v.right, 'error')}`, ...(v.none ? ['; ', none] : []));
 }
 
@@ -686,7 +742,7 @@ function ixOpenClass(ex, c) {
 
 // Tab 'Class': figures in sentences, then the threshold
 function ixClassTab(ex) {
-  const { el, s, C } = ex, c = s.cls, f = ixClass(ex.shown, C, c), name = () => ixName(ex, c, 40);
+  const { el, s } = ex, c = s.cls, f = ixClass(ex, ex.shown, c), name = () => ixName(ex, c, 40);
   el.classes.querySelector('select').value = String(c);
   const row = (label, title, value, range, ...words) => icEl('tr', { title }, icEl('th', { scope: 'row', text: label }),
     icEl('td', { class: 'ic-figure' }, value, range && icEl('div', { class: 'ic-note', text: range })), icEl('td', {}, words));
@@ -698,15 +754,15 @@ function ixClassTab(ex) {
     row('FP', 'false positives', icNum(f.fp), '', `${photos(f.fp)} of other classes ${f.fp === 1 ? 'was' : 'were'} mistaken for `, name(), '. ',
       f.fp ? see('fp') : null),
     row('TN', 'true negatives', icNum(f.tn), '', `${photos(f.tn)} of other classes ${f.tn === 1 ? 'was' : 'were'} rightly not called `, name(), '.'),
-    row('Precision', 'TP / (TP + FP), with Wilson’s 95 % interval', icPct(f.precision), icRange(f.precisionCI),
+    row('Precision', 'TP / (TP + FP), with its 95 % interval', icPct(f.precision), icRange(f.precisionCI),
       called ? `Of the ${photos(called)} called ` : 'No photo was called ', name(), called ? `, ${icNum(f.tp)} are it.` : '.'),
-    row('Recall', 'TP / (TP + FN), with Wilson’s 95 % interval', icPct(f.recall), icRange(f.recallCI),
+    row('Recall', 'TP / (TP + FN), with its 95 % interval', icPct(f.recall), icRange(f.recallCI),
       f.support ? `Of the ${photos(f.support)} of ` : 'The test set has no photo of ', name(), f.support ? `, ${icNum(f.tp)} were found.` : '.'),
-    row('F1', 'harmonic mean of precision and recall; a mean of two shares has no Wilson interval', icPct(f.f1), '',
+    row('F1', 'harmonic mean of precision and recall; a mean of two shares has no such interval', icPct(f.f1), '',
       'Precision and recall in one figure; high only if both are.'),
     row('Support', 'test photos of this class', icNum(f.support), '', `Test photos of `, name(), `: ${icPct(f.support / ex.n)} of all.`)));
   const curve = icEl('div', { class: 'ic-curve' });
-  const note = icNote(`${ixRunName(ex, ex.shown.run)}, epoch ${ex.shown.epoch + 1}; ranges are 95 % intervals.`);
+  const note = icNote(`${ixRunName(ex, ex.shown.run)}, epoch ${ex.shown.epoch + 1}; ranges are 95 % intervals${ex.groups ? ', by groups of photos that belong together' : ''}.`);
   el.classBox.replaceChildren(note, table, icEl('h3', {}, 'When to call a photo ', name()), curve);
   ixThreshold(ex, curve, c, f.support);
 }
@@ -783,7 +839,7 @@ function ixCompareTab(ex) {
   const broken = ixWhere(ex, i => a.pred[i] !== targets[i] && b.pred[i] === targets[i]);
   const points = 100 * (a.right - b.right) / ex.n;
   const row = (label, v) => icEl('tr', {}, icEl('th', { scope: 'row' }, label, ': ', icName(icCut(ixRunName(ex, v.run), 60)), `, epoch ${v.epoch + 1}`),
-    icFigure(icPct(v.right / v.n)), icFigure(icRange(icWilson(v.right, v.n))));
+    icFigure(icPct(v.right / v.n)), icFigure(ixRange(ex, v)));
   const gap = `${Math.abs(points).toFixed(1)} points ${points < 0 ? 'less' : 'more'}`;
   const minis = icEl('div', { class: 'ic-minis' }), gallery = icEl('div');
   const list = (ids, word) => {
@@ -796,7 +852,7 @@ function ixCompareTab(ex) {
     icEl('p', {}, `This run is ${points ? gap : 'exactly as'} accurate: of the other’s errors it mends `,
       icEl('strong', { text: icPlural(mended.length, 'photo') }), ', and it breaks ', icEl('strong', { text: icNum(broken.length) }),
       ' that the other has right. ',
-      ixVerdict(ex, mended.length, broken.length)),
+      ...ixVerdict(ex)),
     icEl('p', { class: 'ic-note', text: 'This run is taken at the epoch of the slider, the other at its last.' }),
     minis, icSegment('which photos', [['mended', 'mended'], ['broken', 'broken']], s.moved, choose).el, gallery);
   ixMinis(ex, minis);
@@ -804,14 +860,22 @@ function ixCompareTab(ex) {
 }
 
 // Is the difference more than chance? Tested after the last epoch only, because who tries every epoch finds something; and p is
-// multiplied by the number of pairs of runs (Bonferroni), because any of them can be chosen here
-function ixVerdict(ex, mended, broken) {
-  const { data: { runs }, s } = ex, pairs = runs.length * (runs.length - 1) / 2;
-  if (!mended && !broken) return 'Both runs are right and wrong on the same photos.';
-  if (s.epoch < runs[s.run].epochs - 1) return 'These are counts: whether runs differ by more than chance is tested after the last epoch only.';
-  const p = Math.min(1, pairs * ixMcNemar(broken, mended)), words = `${ixP(p)}${pairs > 1 ? ` after correction for ${icNum(pairs)} pairs of runs` : ''}`;
-  const title = 'McNemar’s exact test, two-sided, on the photos that only one run has right, with Bonferroni’s correction';
-  return icEl('span', { title, text: p < 0.05 ? `Chance alone would rarely do this (${words}).` : `This could be chance (${words}).` });
+// multiplied by the number of pairs of runs (Bonferroni), because any of them can be chosen here. The answer speaks of these two
+// classifiers on other test photos; what other draws of training photos would do, a study of several seeds says
+function ixVerdict(ex) {
+  const { data: { runs }, s, a, b, targets, groups } = ex, pairs = runs.length * (runs.length - 1) / 2;
+  const gain = i => (a.pred[i] === targets[i]) - (b.pred[i] === targets[i]);
+  if (!ixWhere(ex, gain).length) return ['Both runs are right and wrong on the same photos.'];
+  if (s.epoch < runs[s.run].epochs - 1) return ['These are counts: whether runs differ by more than chance is tested after the last epoch only.'];
+  const d = ixDifference(ex.n, gain, groups), p = Math.min(1, pairs * d.p);
+  const words = `${ixP(p)}${pairs > 1 ? ` after correction for ${icNum(pairs)} pairs of runs` : ''}`;
+  const test = groups ? 'Student’s t over groups of photos that belong together' : 'McNemar’s exact test, on the photos that only one run has right';
+  const said = p < 0.05 ? `On other test photos they would differ in the same direction (${words}).` : `This could be chance (${words}).`;
+  const signed = x => `${x < 0 ? '−' : '+'}${Math.abs(100 * x).toFixed(1)}`;
+  return [`The 95 % interval of the difference is ${signed(d.low)} to ${signed(d.high)} points. `,
+    icEl('span', { title: `${test}, two-sided, with Bonferroni’s correction`, text: said }),
+    ` This compares these two classifiers${groups ? `, by ${icNum(new Set(groups).size)} groups of test photos that belong together` : ''}; `
+    + 'the luck of the draw of training photos is not in it.'];
 }
 
 // 'p = 0.003'
@@ -856,7 +920,7 @@ function ixExport(ex, make) {
   const cell = ex.C <= 5 ? 90 : ex.C <= 12 ? 48 : ex.C <= 40 ? 28 : ex.C <= 100 ? 16 : 12, title = 46, g = ixGeometry(ex, 190 + cell * ex.C, cell * ex.C);
   Object.assign(g, { left: Math.ceil(g.left), top: Math.ceil(g.top) });
   const width = Math.max(g.left + g.side + 8, 420), painter = make(width, g.top + g.side + 8 + title, title);
-  const v = ex.shown, text = ex.s.which === 'diff' ? 'this run minus the other' : `accuracy ${ixAccuracy(v)}, ${icPlural(v.n, 'photo')}`;
+  const v = ex.shown, text = ex.s.which === 'diff' ? 'this run minus the other' : `accuracy ${icPct(v.right / v.n)} (95 % interval ${ixRange(ex, v)}), ${icPlural(v.n, 'photo')}`;
   painter.text(ixShort(ex, `${ixRunName(ex, v.run)}, epoch ${v.epoch + 1}`, width - 16, 13), 8, 16 - title, 13, ixInk, 'left');
   painter.text(ixShort(ex, text, width - 16, 12), 8, 34 - title, 12, ixSoftInk, 'left');
   ixPaint(ex, painter, g, ex.scene);
@@ -895,7 +959,7 @@ function ixSaveSvg(ex) {
 function ixSaveFigures(ex) {
   const head = ['class', 'tp', 'fp', 'fn', 'tn', 'precision', 'precision_low', 'precision_high', 'recall', 'recall_low', 'recall_high', 'f1', 'support'];
   const row = c => {
-    const f = ixClass(ex.shown, ex.C, c);
+    const f = ixClass(ex, ex.shown, c);
     return [ex.names[c], f.tp, f.fp, f.fn, f.tn, f.precision, ...f.precisionCI, f.recall, ...f.recallCI, f.f1, f.support];
   };
   icDownload(ixFileName(ex, 'classes', 'csv'), new Blob([icCsv([head, ...ex.order.map(row)])], { type: 'text/csv' }));
@@ -965,7 +1029,8 @@ function imgclsExplorer(root, data, host) {
   }
   const run = Math.min(data.runs.length - 1, Math.max(0, data.start || 0)), C = data.classes.length, fields = ixFields(data.runs);
   const unique = new Set(data.runs.map(r => JSON.stringify(fields.map(f => r.fields[f])))).size === data.runs.length;
-  const ex = { root, data, host, C, n: data.n, names: data.classes, targets: icU16(data.targets), el: {}, bag: icBag(), measure: icMeasure(),
+  const ex = { root, data, host, C, n: data.n, names: data.classes, targets: icU16(data.targets),
+    groups: data.groups ? icU32(data.groups) : null, el: {}, bag: icBag(), measure: icMeasure(),
     fields, unique, asked: 0, loaded: [], loading: [], views: new Map(), short: new Map(), s: ixStart(run, data.runs[run].epochs, C, data.order) };
   ixOrder(ex);
   ixHead(ex);

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..core import UserError, atomic, image, palette, plural
 from ..data.table import LICENCES
-from .leaks import leak_notes
+from .leaks import leak_notes, without_shared
 from .plots import plot_epochs, plot_learning_curve, plot_loss, plot_rates
 from .stats import THIS_CLASSIFIER, THIS_MANY, accuracy_interval
 from .study import Study, right_answers
@@ -53,12 +53,14 @@ def _last_step(found, alone=False):
     r = found.iloc[-1]
     points, many = 100*r.difference, r.speaks_of == THIS_MANY
     which = f'With {r.recipe}, the' if alone and 'recipe' in found else 'The'
+    between = '' if many else f" between these {'two ' if r.seeds == 1 else ''}classifiers"
     text = f'{which} last step, from {size_text(r.size_from)} to {size_text(r.size_to)}, '
-    if r.verdict == 'unclear': text += f'changed it by {points:+.1f} points, which could be chance'
-    else: text += f"{'bought' if points > 0 else 'cost'} {abs(points):.1f} points, more than chance would"
-    if many: return text + ', with other draws of photos as well.'
-    if r.seeds == 1: return text + '; this compares two classifiers, and the luck of the draw is not in it.'
-    return text + '; this compares these classifiers, and the luck of the draw is not in it.'
+    if not r.mended + r.broken: return f'{text}changed nothing: both name the same test photos right.'
+    if r.verdict == 'unclear':
+        return f'{text}changed it by {points:+.1f} points, which could be chance{between}.'
+    text += f"{'bought' if points > 0 else 'cost'} {abs(points):.1f} points, more than chance would"
+    if many: return f'{text}, with other draws of photos as well.'
+    return f'{text}{between}; the luck of the draw is not in it.'
 
 # %% ../../nbs/api/38_studies.report.ipynb #54946a37
 def _headline(study, final):
@@ -74,8 +76,8 @@ def _headline(study, final):
 
 def _of_what(best):
     "What the interval speaks of, in words"
-    if best.speaks_of == THIS_MANY: return 'with other photos for training and testing, expect'
-    return f"{'' if best.seeds == 1 else 'these classifiers '}on other test photos, expect".lstrip()
+    if best.speaks_of == THIS_MANY: return 'with other photos for training and testing'
+    return 'on other test photos' if best.seeds == 1 else 'of these classifiers on other test photos'
 
 
 def _answer(best, found, levels, n_test):
@@ -86,8 +88,8 @@ def _answer(best, found, levels, n_test):
     few = f', as good as {best.effective:,.0f} independent ones' if best.effective < .8*n_test else ''
     seeds = '' if best.seeds == 1 else f', mean of {best.seeds} seeds'
     text = (f'With {size} the classifier names {percent(best.accuracy)} % of the test photos right '
-            f'({round(best.accuracy*n_test):,} of {n_test:,}{few}{seeds}; {_of_what(best)} '
-            f'{percent(best.low)} to {percent(best.high)} %, 95 % interval).')
+            f'({round(best.accuracy*n_test):,} of {n_test:,}{few}{seeds}; expect {percent(best.low)} to '
+            f'{percent(best.high)} % {_of_what(best)}, 95 % interval).')
     mine = found[(found[levels] == best[levels]).all(axis=1)] if levels and len(found) else found
     return f'{text} {_last_step(mine if len(mine) else found, alone=not len(mine))}'
 
@@ -122,16 +124,10 @@ def _pairs(low, high, form):
     return [form.format(percent(a), percent(b)) if pd.notna(a) else '' for a, b in zip(low, high)]
 
 
-def _off_by(study):
-    "For each row of `final_table`, how far its probabilities are off"
-    names = test_groups(study)
-
-    def text(runs):
-        found = [calibration_summary(study.probs(run)[-1], study.targets, names) for run in runs.run]
-        if not all(c.told for c in found): return '-'
-        off, low, high = (100*np.mean([getattr(c, k) for c in found]) for k in ('off', 'low', 'high'))
-        return f'{off:+.1f} ({low:+.1f} to {high:+.1f})'
-    return [text(runs) for _, runs in groups(study)[1]]
+def _off_by(final):
+    "How far the probabilities of each row of `final_table` are off, as text"
+    rows = zip(*(100*final[c] for c in ('off', 'off_low', 'off_high')))
+    return ['-' if pd.isna(off) else f'{off:+.1f} ({low:+.1f} to {high:+.1f})' for off, low, high in rows]
 
 # %% ../../nbs/api/38_studies.report.ipynb #a6b671b0
 def _final_text(study, final):
@@ -148,23 +144,13 @@ def _final_text(study, final):
         out['min - max'] = _pairs(final['min'], final['max'], '{} - {}')
     best = zip(final.best_epoch, final.best_accuracy)
     out['best epoch'] = [f'{epoch:.0f} ({percent(acc)})' if pd.notna(epoch) else '' for epoch, acc in best]
-    if set(CALIBRATION) <= set(final) and final[CALIBRATION[0]].notna().any(): out['off by'] = _off_by(study)
+    if 'off' in final and final.off.notna().any(): out['off by'] = _off_by(final)
     out['seconds'] = final.seconds.map('{:,.1f}'.format)
     if final.overfitting.any(): out['overfitting?'] = final.overfitting
     return out
 
 # %% ../../nbs/api/38_studies.report.ipynb #sharedp2
-def _without_shared(study):
-    "The headline's accuracy without test photos that are in training too, in words; '' where there are none"
-    shared, runs = study.photos.shared, study.headline
-    if not shared.any() or shared.all() or runs.accuracy.isna().any(): return ''
-    right, names = right_answers(study, runs)[:, -1], test_groups(study)
-    seen, new = (accuracy_interval(right[:, mine], None if names is None else names[mine])
-                 for mine in (shared, ~shared))
-    return (f"{plural(int(shared.sum()), 'test photo')} of {len(shared):,} are in training too, the same or "
-            f"nearly so: {percent(seen['accuracy'])} % of them are named right. Without them it is "
-            f"{percent(new['accuracy'])} % ({percent(new['low'])} to {percent(new['high'])} %): "
-            'that is the figure to go by.')
+def _lower(s): return s[:1].lower() + s[1:]
 
 
 def _says(study):
@@ -172,7 +158,8 @@ def _says(study):
     runs = study.headline
     if CALIBRATION[0] not in runs or runs[CALIBRATION[0]].isna().all(): return ''
     found = calibration_summary(study.probs(runs.run.iloc[0])[-1], study.targets, test_groups(study))
-    return f'{found}.'
+    if len(runs) == 1: return f'{found}.'
+    return f'The classifier of seed {runs.seed.iloc[0]}, which predict uses: {_lower(str(found))}.'
 
 # %% ../../nbs/api/38_studies.report.ipynb #b2de716e
 def _accuracy_text(study):
@@ -183,7 +170,24 @@ def _accuracy_text(study):
     keys = [tuple(map(size_text, c if isinstance(c, tuple) else [c])) for c in df.columns]
     if len(names) > 1: text.columns = pd.MultiIndex.from_tuples(keys, names=names)
     else: text.columns = pd.Index([size for size, in keys], name=names[0])
-    return '\n'.join([text.to_string(), *(note for m, note in MARKS.items() if (mark == m).any().any())])
+    notes = [note for m, note in MARKS.items() if (mark == m).any().any()]
+    return '\n'.join([text.to_string(line_width=_WIDE), *notes])
+
+# %% ../../nbs/api/38_studies.report.ipynb #blocks02
+_WIDE = 80
+
+
+def _fold(words): return textwrap.fill(words, _WIDE, subsequent_indent='  ')
+
+
+def _blocks(shown, keys):
+    "A table as text, in blocks that are not too wide; each begins with the columns `keys`"
+    def text(columns): return shown[[*keys, *columns]].to_string(index=False)
+    blocks = [[]]
+    for c in shown.columns[len(keys):]:
+        if blocks[-1] and text([*blocks[-1], c]).index('\n') > _WIDE: blocks.append([])
+        blocks[-1].append(c)
+    return '\n\n'.join(map(text, blocks))
 
 # %% ../../nbs/api/38_studies.report.ipynb #a4e40ecc
 def text_report(
@@ -193,12 +197,12 @@ def text_report(
     if not len(study.runs): return caption(study) + '\n'
     final, found = final_table(study), steps(study)
     shown = _final_text(study, final)
-    def fold(s): return textwrap.fill(s, 100, subsequent_indent='  ')
-    last = 'After the last epoch:\n' + shown.to_string(index=False)
+    last = 'After the last epoch:\n' + _blocks(shown, _levels(final))
     for words in (_speaks_of(final), _CALIBRATED*('off by' in shown)):
-        if words: last += '\n' + fold(words)
-    parts = [fold(caption(study)), _accuracy_text(study), last, '\n'.join(map(fold, found.sentence)),
-             fold(answer(study)), fold(_without_shared(study)), fold(_says(study)), fold(cleaning(study))]
+        if words: last += '\n' + _fold(words)
+    more = answer(study), without_shared(study), _says(study), *leak_notes(study), cleaning(study)
+    parts = [_fold(caption(study)), _accuracy_text(study), last, '\n'.join(map(_fold, found.sentence)),
+             *map(_fold, more)]
     report = Path(study.path)/'report.html'
     if report.exists(): parts.append(f'Report: {report}')
     return '\n\n'.join(filter(None, parts)) + '\n'
@@ -336,7 +340,7 @@ def _results(study):
     final, found, n_test = final_table(study), steps(study), len(study.targets)
     words = dict(n_runs=len(study.runs), answer=answer(study), cleaned=cleaning(study))
     if not len(study.runs): return words
-    shown, said = _final_text(study, final), [_without_shared(study), _says(study)]
+    shown, said = _final_text(study, final), [without_shared(study), _says(study)]
     return dict(words, said=[*filter(None, said)], questions=set(final.speaks_of), n_test=n_test, final=shown,
                 accuracy=styled(study).set_uuid('accuracy').to_html(),
                 calibrated=_CALIBRATED if 'off by' in shown else '', steps=found.to_dict('records'),
@@ -381,10 +385,11 @@ for _f in (accuracy_table, caption, styled, final_table, steps, cleaning,
 
 
 def _repr_html_(study):
-    "The accuracy table, the steps and what cleaning bought, in words"
+    "The accuracy table; in words: the steps, what may make the test too easy, what cleaning bought"
     if not len(study.runs): return f'<p>{escape(answer(study))}</p>'
     found = steps(study)
-    words = [answer(study), _without_shared(study), *found.sentence, cleaning(study)]
+    words = [answer(study), without_shared(study), _says(study), *found.sentence, *leak_notes(study),
+             cleaning(study)]
     return styled(study).to_html() + ''.join(f'<p>{escape(s)}</p>' for s in words if s)
 
 # %% ../../nbs/api/38_studies.report.ipynb #c560f342

@@ -83,11 +83,14 @@ def _p_of(
     errors,  # standard errors between what was seen and zero
     parts,  # [(variance, degrees of freedom)]
 ):
-    "How often chance goes that far"
+    "How often chance goes that far: between what the most and the fewest degrees of freedom say"
     from scipy.optimize import brentq
+    from scipy.stats import t
     if errors <= 0: return 1.
-    if _errors_wide(1e-300, parts) < errors: return 0.
-    return float(10**brentq(lambda power: _errors_wide(10**power, parts) - errors, -300, 0))
+    least, most = (float(2*t.sf(errors, of(df for _, df in parts))) for of in (max, min))
+    if len(parts) == 1 or most < 1e-100: return most
+    ends = np.log10(max(least, 1e-100)) - .01, min(0., np.log10(most) + .01)
+    return float(10**brentq(lambda power: _errors_wide(10**power, parts) - errors, *ends))
 
 # %% ../../nbs/api/33_studies.stats.ipynb #twoques9
 def _wide(p, n, t):
@@ -149,6 +152,14 @@ def _with_two_more(changed, groups):
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     return x, np.concatenate([codes, np.repeat([pieces, pieces + 1], size)])
 
+# %% ../../nbs/api/33_studies.stats.ipynb #seedsalo
+def _kinds_of_luck(x, groups, share):
+    "The mean of `x`, and what it must stand against: [parts], of photos and draws together, of draws alone"
+    mean, parts = _mean_and_parts(x, groups, share)
+    if question(len(x), share) == THIS_CLASSIFIER: return mean, [parts]
+    alone = (1/len(x) + share/(1 - share))*x.mean(1).var(ddof=1)
+    return mean, [parts] + ([[(alone, len(x) - 1)]] if alone else [])
+
 # %% ../../nbs/api/33_studies.stats.ipynb #03d202b1
 def difference(
     before,  # bool array, seeds × photos (or photos): named right by the first classifier?
@@ -158,19 +169,21 @@ def difference(
 ) -> dict:  # difference, low, high (-1 to 1), mended, broken (photos, mean over seeds), p
     """Return how much more accurate `after` is: 95 % interval (D. G. Bonett and R. M. Price, 2012) and p.
 
-    p is by McNemar's test, or by Student's t where there are several seeds or groups. With one seed it is
-    about these two classifiers. Raise `ValueError` when seeds or photos are not the same."""
+    p is by McNemar's test, or by Student's t where there are several seeds or groups: the larger p of photos
+    and draws together and of draws alone (R. L. Berger, Technometrics 24, 1982). With one seed it is about
+    these two classifiers. Raise `ValueError` when seeds or photos are not the same."""
     before, after = np.atleast_2d(before), np.atleast_2d(after)
     if before.shape != after.shape:
         raise ValueError(f'the same seeds and photos are needed, not {before.shape} and {after.shape}')
     changed = after.astype(float) - before
     mended, broken = (changed > 0).sum(1).mean(), (changed < 0).sum(1).mean()
     x, pieces = _with_two_more(changed, groups)
-    mean, parts = _mean_and_parts(x, pieces, share)
-    error = np.sqrt(sum(v for v, _ in parts))
-    half = _errors_wide(.05, parts)*error
+    mean, kinds = _kinds_of_luck(x, pieces, share)
+    errors = [np.sqrt(sum(v for v, _ in parts)) for parts in kinds]
+    half = max(_errors_wide(.05, parts)*error for parts, error in zip(kinds, errors))
     exact = len(changed) == 1 and groups is None
-    p = mcnemar(int(mended), int(broken)) if exact else _p_of(abs(mean)/error, parts)
+    ps = [_p_of(abs(mean)/error, parts) for parts, error in zip(kinds, errors)]
+    p = mcnemar(int(mended), int(broken)) if exact else max(ps)
     low, high = max(-1., mean - half), min(1., mean + half)
     return dict(difference=changed.mean(), low=low, high=high, mended=mended, broken=broken, p=p)
 

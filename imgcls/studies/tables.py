@@ -16,6 +16,7 @@ import pandas as pd
 from ..core import UserError, plural, shade
 from .stats import THIS_CLASSIFIER, accuracy_interval, decline, difference, holm, question
 from .study import Study, right_answers
+from ..training.calibration import calibration_summary
 
 # %% ../../nbs/api/35_studies.tables.ipynb #843bcaf0
 def size_order(
@@ -99,9 +100,8 @@ def caption(
     for column, form in dict(recipe='recipe {}', arch='{}', weights='weights {}', res='{} px').items():
         values = sorted({str(v) for v in runs[column]}) if column in runs else []
         if any(values): how.append(form.format(', '.join(values)))
-    luck = _seeds_text(study)
     photos = plural(len(study.targets), 'test photo')
-    return f"Accuracy in percent on the same {photos}, {luck}; {', '.join(how)}."
+    return f"Accuracy in percent on the same {photos}, {_seeds_text(study)}; {', '.join(how)}."
 
 # %% ../../nbs/api/35_studies.tables.ipynb #3ac85589
 MARKS = {'*': '* best epoch (found with the test photos: a description, not a claim)',
@@ -192,7 +192,15 @@ def _overfit(study, runs):
     return 'beyond chance' if p < .05 else 'within chance'
 
 # %% ../../nbs/api/35_studies.tables.ipynb #b3d6f177
-CALIBRATION = 'overconfidence', 'overconfidence_raw'
+CALIBRATION, _OFF = ('overconfidence', 'overconfidence_raw'), ('off', 'off_low', 'off_high')
+
+
+def _off(study, runs):
+    "How much too sure classifiers are, with 95 % interval, the mean over runs; NaN where it can't be told"
+    names, known = test_groups(study), CALIBRATION[0] in runs and runs[CALIBRATION[0]].notna().all()
+    found = [calibration_summary(study.probs(run)[-1], study.targets, names) for run in runs.run if known]
+    if not found or not all(c.told for c in found): return dict.fromkeys(_OFF, np.nan)
+    return dict(zip(_OFF, np.mean([(c.off, c.low, c.high) for c in found], axis=0)))
 
 
 def _interval(study, runs):
@@ -212,7 +220,7 @@ def _final_row(study, runs):
     return dict(photos=round(runs.n_train.mean()), seeds=len(runs), accuracy=acc.mean(),
                 **_interval(study, runs), sd=acc.std(), min=acc.min(), max=acc.max(),
                 best_epoch=None if course.isna().all() else course.idxmax(), best_accuracy=course.max(),
-                **errors, seconds=runs.seconds.mean(), overfitting=_overfit(study, runs))
+                **errors, **_off(study, runs), seconds=runs.seconds.mean(), overfitting=_overfit(study, runs))
 
 # %% ../../nbs/api/35_studies.tables.ipynb #02b73d9c
 def final_table(
@@ -223,8 +231,8 @@ def final_table(
     `speaks_of` says whether the interval is about this classifier or about this many photos."""
     levels, found = groups(study)
     columns = [*levels, 'photos', 'seeds', 'accuracy', 'low', 'high', 'speaks_of', 'effective', 'sd', 'min',
-               'max', 'best_epoch', 'best_accuracy', *(c for c in CALIBRATION if c in study.runs), 'seconds',
-               'overfitting']
+               'max', 'best_epoch', 'best_accuracy', *(c for c in CALIBRATION if c in study.runs),
+               *_OFF*(CALIBRATION[0] in study.runs), 'seconds', 'overfitting']
     rows = [dict(zip(levels, key), **_final_row(study, runs)) for key, runs in found]
     return pd.DataFrame(rows, columns=columns)
 
@@ -243,17 +251,18 @@ def _step_text(size_from, size_to):
 # %% ../../nbs/api/35_studies.tables.ipynb #8f2d4230
 def _verdict_text(row):
     "What a step shows, and of what"
+    if not row['mended'] + row['broken']: return 'Both sizes name the same photos right.'
     p, better, some = _p_text(row['p_holm']), row['difference'] >= 0, row['speaks_of'] == THIS_CLASSIFIER
     if row['tests'] > 1: p += f" after Holm's correction for {row['tests']} steps"
     who = 'these two classifiers' if row['seeds'] == 1 else 'these classifiers'
-    luck = f' This compares {who}; the luck of the draw is not in it.' if some else ''
     if row['p_holm'] < .05:
-        found = f'Other draws of photos would {"gain" if better else "lose"} too'
-        if some: found = 'On other test photos they would differ in the same direction'
-        return f'{found} ({p}).{luck}'
-    if row['low'] > 0 or row['high'] < 0: return f'Borderline: it may be real, it may be chance ({p}).{luck}'
-    claim = 'are equally good' if some else f'more photos {"do not help" if better else "harm"}'
-    return f'This could be chance ({p}): it does not show that {who + " " if some else ""}{claim}.{luck}'
+        if not some: return f'Other draws of photos would {"gain" if better else "lose"} too ({p}).'
+        return (f'On other test photos {who} would differ in the same direction ({p}); '
+                'the luck of the draw is not in it.')
+    if row['low'] > 0 or row['high'] < 0:
+        return f'Borderline: {f"between {who} " if some else ""}it may be real, it may be chance ({p}).'
+    claim = f'{who} are equally good' if some else f'more photos {"do not help" if better else "harm"}'
+    return f'This could be chance ({p}): it does not show that {claim}.'
 
 
 def _sentence(row, where):
@@ -363,20 +372,21 @@ def _in_words(bought):
     rows = {row['test photos']: row for row in bought.to_dict('records')}
     of, r = bought.iloc[0], rows['as they were']
     points = [f'{100*r[k]:+.1f}' for k in ('difference', 'low', 'high')]
-    found = [f"{r['before']:.1%} before and {r['after']:.1%} after cleaning on the "
+    found = [f"{percent(r['before'])} % before and {percent(r['after'])} % after cleaning on the "
              f"{plural(r['photos'], 'test photo')} as they were, with their old labels "
              '({} points, 95 % interval {} to {}).'.format(*points)]
     if r := rows.get('label corrected'):
-        found.append(f"{plural(r['photos'], 'test label')} corrected: of these, {r['before']:.1%} were named "
-                     f"by the new label before and {r['after']:.1%} after. They count with the old label: "
-                     'a test that is corrected after a look at predictions flatters.')
+        found.append(f"{plural(r['photos'], 'test label')} corrected: {percent(r['before'])} % of these were "
+                     f"named by the new label before, {percent(r['after'])} % after. They count with the "
+                     'old label: a test that is corrected after a look at predictions flatters.')
     if r := rows.get('removed'):
-        found.append(f"{plural(r['photos'], 'test photo')} removed, and counted all the same, for hard ones "
-                     f"leave first: {r['before']:.1%} of them right before and {r['after']:.1%} after.")
+        found.append(f"{plural(r['photos'], 'test photo')} removed, but counted: hard ones leave first, and "
+                     f"{percent(r['before'])} % of these are right before, {percent(r['after'])} % after.")
     if r := rows.get('left out'):
         found.append(f"{plural(r['photos'], 'test photo')} missing in the second study: "
                      'its level may be too high.')
-    runs = f"{of.arch}, {of.recipe}, {of['size']} photos a class, {plural(of.seeds, 'seed')}"
+    size = 'all photos' if of['size'] == 'all' else f"{of['size']} photos a class"
+    runs = f"{of.arch}, {of.recipe}, {size}, {plural(of.seeds, 'seed')}"
     return f"{runs}: {' '.join(found)}"
 
 # %% ../../nbs/api/35_studies.tables.ipynb #52b614bd

@@ -168,17 +168,28 @@ def _log_odds(p):
 def _share(z): return 1/(1+np.exp(-z))
 
 # %% ../../nbs/api/25_training.calibration.ipynb #f6dd092c
-def _fit_curve(x, right, middle):
-    "Shift and slope − 1 of the curve, and their covariance, by Newton's method."
+def _fit_curve(x, right, middle, weight=1.):
+    "Shift and slope − 1 of the curve, and their covariance, by Newton's method; photos may have weights."
     Z, doubt = np.stack([np.ones_like(x), x-middle], 1), np.diag(np.power(_DOUBT, -2.))
     w = np.zeros(2)
     for _ in range(50):
         p = _share(x+Z @ w)
-        spread = np.linalg.inv(Z.T @ ((p*(1-p))[:, None]*Z) + doubt)
-        step = spread @ (Z.T @ (right-p) - doubt @ w)
+        inverse = np.linalg.inv(Z.T @ ((weight*p*(1-p))[:, None]*Z) + doubt)
+        step = inverse @ (Z.T @ (weight*(right-p)) - doubt @ w)
         w += step*min(1, 2/max(2, np.abs(step).max()))  # never too far at once
         if np.abs(step).max() < 1e-6: break
-    return w, spread
+    noise = Z.T @ ((weight*weight*p*(1-p))[:, None]*Z) + doubt
+    return w, inverse @ noise @ inverse
+
+# %% ../../nbs/api/25_training.calibration.ipynb #7444306e
+_NEAR = 2.  # deviations of the log odds that count as near, with one photo
+
+
+def _right_at(x, right, says, effective):
+    "Log odds of being right where the classifier says `says`, and their variance."
+    at, width = _log_odds(says), _NEAR*max(x.std(), .5)*effective**-.2
+    (shift, _), spread = _fit_curve(x, right, at, np.exp(-.5*((x-at)/width)**2))
+    return at+shift, spread[0, 0]*len(x)/effective
 
 # %% ../../nbs/api/25_training.calibration.ipynb #7194c01d
 def _independent(d, groups):
@@ -248,16 +259,13 @@ def _sentence(c):
     return f'{said[0].upper()}{said[1:]}; {off}'
 
 # %% ../../nbs/api/25_training.calibration.ipynb #3b7542ca
-def _levels(x, w, spread, z):
+def _levels(x, right, tilted, effective, z):
     "What a classifier often says, and the interval of the share in which it then is right."
-    middle = np.median(x)
-    at = np.array([middle])
-    if abs(w[1]) > z*math.sqrt(spread[1, 1]): at = np.quantile(x, [.15, .85])
-    near = np.abs(_log_odds(_LEVELS)-at[:, None]).argmin(1)
-    says = _LEVELS[np.unique(near)]
-    L = np.stack([np.ones(len(says)), _log_odds(says)-middle], 1)
-    best, half = _log_odds(says)+L @ w, z*np.sqrt(((L @ spread)*L).sum(1))
-    return tuple(zip(says.tolist(), _share(best-half).tolist(), _share(best+half).tolist()))
+    at = np.quantile(x, [.15, .85] if tilted else [.5])
+    says = _LEVELS[np.unique(np.abs(_log_odds(_LEVELS)-at[:, None]).argmin(1))].tolist()
+    found = [_right_at(x, right, s, effective) for s in says]
+    ends = [(best-z*math.sqrt(var), best+z*math.sqrt(var)) for best, var in found]
+    return tuple((s, float(_share(low)), float(_share(high))) for s, (low, high) in zip(says, ends))
 
 
 def calibration_summary(
@@ -278,7 +286,8 @@ def calibration_summary(
     w, spread = _fit_curve(x, right, middle)
     curve = _share(x+w[0]+w[1]*(x-middle))
     low, high = _interval(sure, right, curve, effective, z)
-    levels = _levels(x, w, spread*len(sure)/effective, z)
+    tilted = abs(w[1]) > z*math.sqrt(spread[1, 1]*len(x)/effective)
+    levels = _levels(x, right, tilted, effective, z)
     return Calibration(off, low, high, levels, len(sure), effective)
 
 # %% ../../nbs/api/25_training.calibration.ipynb #cf349373

@@ -337,8 +337,8 @@ def __call__(
     self._prepare()
     self._waiting, self._done = [], []
     try:
-        # fastai lets cuDNN try out programs, which takes longer than the photos do
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+        # fastai lets cuDNN try out programs, which takes longer than the photos do; 32 bits stay 32
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             good, skipped = check_photos(rows, use=self._use, side=self.res, known=known)
             if self._waiting: self._finish(self._waiting)
     finally:

@@ -41,7 +41,7 @@ from imgcls.training.features import (
     norm_pairs,
     precision,
 )
-from .head import Fit, fit_head
+from .head import Fit, fit_head, score_logits
 from .learner import EpochLog, weighted_loss
 from .models import Body
 from .stages import cached_views, cut, stages
@@ -226,6 +226,14 @@ def learner(self: _Tuning, train_on, score_on, cbs):
     if c.pretrained: all_cbs.append(FrozenNorm())
     return Learner(dls, self.model, loss, opt_func=adamw, cbs=[*all_cbs, *cbs], default_cbs=False)
 
+# %% ../../nbs/api/28_training.finetune.ipynb #a634360c
+@patch
+def score_again(self: _Tuning, log, test):
+    "Replace the figures of the last epoch by those in 32 bits; `test` are the `Tensors` of the test photos."
+    scores, probs = score_logits(_scores(self.model, test.x, test.prepare), test.y.cpu())
+    log.rows[-1] |= scores
+    log.probs[-1] = probs
+
 # %% ../../nbs/api/28_training.finetune.ipynb #b7406bf0
 @patch
 def learn(self: _Tuning, cbs):
@@ -240,6 +248,7 @@ def learn(self: _Tuning, cbs):
         learn.fit_one_cycle(c.epochs, c.lr, pct_start=recipe.warmup, wd=recipe.wd, moms=(.9, .9, .9),
                             cbs=[Resume(job.resume, job.seed, dict(diary=log)), log])
     log.put_back(self.model)
+    if self.dtype != torch.float32: self.score_again(log, learn.dls.valid.dataset)
     return log
 
 # %% ../../nbs/api/28_training.finetune.ipynb #3643c6ad
@@ -279,13 +288,11 @@ def temperature(self: _Tuning):
 
 # %% ../../nbs/api/28_training.finetune.ipynb #423fc22b
 @patch
-def scored(self: _Tuning, log):
+def scored(self: _Tuning):
     "With which numbers the test photos were scored; nothing where they were the usual 32 bits."
-    if not self.known: return {}
     lower = precision(self.job.device, self.lower) if self.choice.at else torch.float32
-    upper = self.dtype if log.rows[-1]['phase'] == 'body' else torch.float32
-    names = (str(d).removeprefix('torch.') for d in (lower, upper))
-    return dict(zip(('numbers', 'upper'), names), steps=self.choice.at)
+    if lower == torch.float32: return {}
+    return dict(numbers=str(lower).removeprefix('torch.'), steps=self.choice.at)
 
 # %% ../../nbs/api/28_training.finetune.ipynb #bfec7519
 @patch
@@ -307,8 +314,10 @@ def fit_tuned(
     job.say(f'fine_tune: {t}')
     set_seed(job.seed, reproducible=True)
     nn.init.normal_(t.head.weight, std=.01)
-    log, temperature, model = t.learn(cbs), t.temperature(), t.whole()
+    # graphics cards shorten 32 bits to 19 where they may, and `predict` would answer a little differently
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        log, temperature, model = t.learn(cbs), t.temperature(), t.whole()
     state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
     fit = log.fit_of(state=state, kind='plain', temperature=temperature, held_out=t.held_out, learner=model,
-                     scored=t.scored(log))
+                     scored=t.scored())
     return replace(fit, probs=calibrate(fit.probs, temperature))

@@ -103,7 +103,7 @@ class _Head(nn.Module):
         self.mean, self.scale = _moments(X)
         self.weight = nn.Parameter(torch.zeros(n_classes, X.shape[1]))
         self.bias = nn.Parameter(torch.zeros(n_classes))
-        self.opt = torch.optim.AdamW(self.parameters(), lr=lr, weight_decay=wd, foreach=True)
+        self.opt = torch.optim.AdamW(self.parameters(), lr=lr, weight_decay=wd, fused=True)
 
     def forward(self, x): return ((x.float()-self.mean)/self.scale) @ self.weight.T + self.bias
 

@@ -128,6 +128,11 @@ class EpochLog(Callback):
 
     def before_epoch(self): self.total, self.right, self.n, self.out, self.answers = 0., 0, 0, [], []
 
+    def before_validate(self):  # test photos are scored in whole 32 bits, on graphics cards too
+        self.short, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+
+    def after_validate(self): torch.backends.cudnn.allow_tf32 = self.short
+
     def after_loss(self):
         if self.training and not math.isfinite(self.loss_grad.item()):
             self.rates.append(self.opt.hypers[-1]['lr'])

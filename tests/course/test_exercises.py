@@ -145,6 +145,7 @@ def test_mended_and_broken(capsys):
     assert told(capsys, '5.3', st, 10, (mended, broken)).startswith('Right')
     assert 'swapped' in told(capsys, '5.3', st, 10, [broken, mended])
     assert 'broken: ' in told(capsys, '5.3', st, 10, (mended, broken+1))
+    assert 'expected (mended, broken), not 7' in told(capsys, '5.3', st, 10, 7)
 
 
 # Lesson 6

@@ -121,7 +121,7 @@ def preinstalled(folder):
 
 class Host:
     "A machine such as Colab's: Python with packages, a home, and a notebook folder that may be read-only."
-    def __init__(self, folder, env, shelf):
+    def __init__(self, folder, shelf):
         self.folder, self.notebooks = folder, folder/'notebooks'
         self.notebooks.mkdir()
         venv.create(folder/'venv', symlinks=True)
@@ -131,7 +131,7 @@ class Host:
         self.env = dict(PATH=f"{folder/'venv/bin'}:{os.environ['PATH']}", HOME=str(folder/'home'),
                         PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX='1', PIP_FIND_LINKS=str(shelf),
                         PIP_DISABLE_PIP_VERSION_CHECK='1',
-                        OMP_NUM_THREADS='1', IMGCLS_COURSE='test', **env)
+                        OMP_NUM_THREADS='1', IMGCLS_COURSE='test')
 
     def run(self, *sources):
         "Run cells in a kernel: what each of them printed, showed and raised."
@@ -166,15 +166,6 @@ def read_only(folder):
     return folder
 
 
-@pytest.fixture(params=HOSTS)
-def host(request, tmp_path, shelf):
-    host = Host(tmp_path, HOSTS[request.param], shelf)
-    host.name = request.param
-    read_only(host.notebooks)
-    yield host
-    for p in [host.notebooks, *tmp_path.glob('input/**')]: p.chmod(0o755)
-
-
 def photos(folder):
     "Photos such as those below /kaggle/input: three colours, ten photos each, none may be changed."
     random = np.random.default_rng(0)
@@ -186,43 +177,71 @@ def photos(folder):
     return read_only(folder)
 
 
-# What a learner sees
+# What a learner sees: one notebook for all tests, because a kernel and its imports take their time
 
-@pytest.mark.slow
-def test_a_lesson_installs_what_it_needs_and_starts(host, tmp_path):
-    folder = photos(tmp_path/'input'/'colours')
-    torch = installed('torch').version
-    setup, *cells = first_cells()
-    setup, *begun, at, study = host.run(setup, *cells, '''
-import json, os
+def now(env):
+    "A cell after which the machine has these variables and no others of a host."
+    return f'import os\nfor name in {sum(map(list, HOSTS.values()), [])}: os.environ.pop(name, None)\n' \
+           f'os.environ |= {env}'
+
+
+WHERE = '''import json, os
 import imgcls, torch
 from importlib.metadata import version
-print(json.dumps([imgcls.__file__, torch.__file__, version('torch'), os.access('.', os.W_OK)]))''', f'''
-lesson = start(1, dict(photos={str(folder)!r}, sizes=[4], epochs=1))
+print(json.dumps([imgcls.__file__, torch.__file__, version('torch'), os.access('.', os.W_OK)]))'''
+
+
+def own_photos(folder):
+    "A cell that trains on a learner's photos."
+    return f'''lesson = start(1, dict(photos={str(folder)!r}, sizes=[4], epochs=1))
 st = study(lesson.photos, [4], 'frozen', epochs=1, seeds=1, arch=lesson.arch, out=lesson.folder/'first')
-print(lesson, len(st.runs))''')
-    for cell in (setup, *begun, at, study): assert not cell.red, cell.red
+print(lesson, len(st.runs))'''
 
-    assert f"imgcls {installed('imgcls').version} is installed" in setup.text
-    assert f'torch {torch} ' in setup.text and 'ERROR' not in setup.text
-    assert f'on {host.name}' in begun[-1].text and 'graphics card' in begun[-1].text
 
-    imgcls_file, torch_file, torch_now, writable = json.loads(at.text.splitlines()[-1])
-    assert Path(imgcls_file).is_relative_to(host.site)
-    assert torch_now == torch and Path(torch_file).is_relative_to(tmp_path/'preinstalled')
-    assert not writable and not [*host.notebooks.iterdir()]
-    assert re.search(r'\b1$', study.text.strip()) and len([*folder.rglob('*.png')]) == 30
+@pytest.fixture(scope='module')
+def ran(shelf, tmp_path_factory):
+    "What each cell showed: the set-up without internet, then with it, the first cells, and two more."
+    tmp = tmp_path_factory.mktemp('host')
+    host, folder = Host(tmp, shelf), photos(tmp/'input'/'colours')
+    read_only(host.notebooks)
+    setup, imports, begin = first_cells()
+    offline, online = dict(PIP_FIND_LINKS=str(tmp/'nowhere')), dict(PIP_FIND_LINKS=str(shelf))
+    cells = dict(offline=now(offline), refused=setup, online=now(HOSTS['Colab'] | online), setup=setup,
+                 imports=imports, Colab=begin, changed=now(HOSTS['Kaggle']), Kaggle=begin, where=WHERE,
+                 study=own_photos(folder))
+    yield SimpleNamespace(host=host, folder=folder, **dict(zip(cells, host.run(*cells.values()))))
+    for p in [host.notebooks, folder, *folder.iterdir()]: p.chmod(0o755)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('host', ['Kaggle'], indirect=True)
-def test_without_internet_the_set_up_cell_says_so_and_what_to_do(host, tmp_path):
-    host.env['PIP_FIND_LINKS'] = str(tmp_path/'nowhere')
-    setup = first_cells()[0]
-    assert 'Internet' in setup
-    done, = host.run(setup)
-    assert 'No matching distribution found for imgcls' in done.text+done.red
-    assert 'is installed' not in done.text
+def test_the_set_up_cell_installs_imgcls_and_leaves_torch_alone(ran):
+    torch = installed('torch').version
+    assert f"imgcls {installed('imgcls').version} is installed" in ran.setup.text
+    assert f'torch {torch} ' in ran.setup.text and 'ERROR' not in ran.setup.text
+    imgcls_file, torch_file, torch_now, writable = json.loads(ran.where.text.splitlines()[-1])
+    assert Path(imgcls_file).is_relative_to(ran.host.site)
+    assert torch_now == torch and Path(torch_file).is_relative_to(ran.host.folder/'preinstalled')
+    assert not writable and not [*ran.host.notebooks.iterdir()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', HOSTS)
+def test_a_lesson_starts_and_says_where(ran, name):
+    for cell in (ran.setup, ran.imports, vars(ran)[name]): assert not cell.red, cell.red
+    assert f'on {name}' in vars(ran)[name].text and 'graphics card' in vars(ran)[name].text
+
+
+@pytest.mark.slow
+def test_own_photos_are_only_read(ran):
+    assert not ran.study.red and ran.study.text.strip().endswith(' 1')
+    assert len([*ran.folder.rglob('*.png')]) == len([f for f in ran.folder.rglob('*') if f.is_file()]) == 30
+
+
+@pytest.mark.slow
+def test_without_internet_the_set_up_cell_says_so_and_what_to_do(ran):
+    assert 'Internet' in first_cells()[0]
+    assert 'No matching distribution found for imgcls' in ran.refused.text+ran.refused.red
+    assert 'is installed' not in ran.refused.text
 
 
 def test_at_home_the_set_up_cell_is_silent(capsys):

@@ -92,7 +92,7 @@ def test_a_busy_kernel_is_waited_for_and_a_restarted_one_is_told_apart(lab, page
     candidate_is_drawn(page)  # while the fourth cell runs
     page.screenshot(path=tmp_path/'cleaner.png')
     (lab.home/'go on').touch()
-    page.wait_for_function('window.ran')
+    lab.wait(page)
     decides(page)
     assert page.inner_text('.cl-count').startswith('decided 1 of')
     assert [*Journal(lab.home/'story.csv').decisions.action] == ['aside']

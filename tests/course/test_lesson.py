@@ -11,7 +11,8 @@ from imgcls.core import UserError
 from imgcls.course.lesson import Guess, some_photos, start, swap_labels
 from imgcls.data.table import read_photos
 
-DRAWN = dict(photos='synth', classes=['fox', 'owl'], per_class=30, sizes=[10, 20, 24], epochs=4, seeds=3)
+DRAWN = dict(photos='synth', classes=['fox', 'owl'], per_class=30, sizes=[10, 20, 24], epochs=4, seeds=3,
+             res=96)
 
 
 @pytest.fixture(scope='module')
@@ -57,7 +58,7 @@ def test_as_it_is_a_lesson_draws_its_photos():
 def test_a_test_takes_few_photos_and_passes_whatever_the_switch_says(monkeypatch, use_real):
     monkeypatch.setenv('IMGCLS_COURSE', 'test')
     lesson = start(3, DRAWN, dict(photos='cifar10'), use_real)
-    assert (lesson.mode, lesson.epochs, lesson.seeds, lesson.per_class) == ('test', 2, 2, 25)
+    assert (lesson.mode, lesson.epochs, lesson.seeds, lesson.per_class, lesson.res) == ('test', 2, 2, 25, 64)
     assert lesson.sizes == [8, 16, 20] and max(lesson.sizes) <= .8*lesson.per_class
     assert DRAWN['epochs'] == 4 and DRAWN['sizes'] == [10, 20, 24]  # the lesson's cell is not changed
 

@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from imgcls.core import UserError
-from imgcls.data.decode import PhotoError, Reason, decode, read_photo
+from imgcls.data.decode import PhotoError, Reason, decode, read_photo, taken
 
 
 def png_header(w, h):
@@ -145,3 +145,67 @@ def test_a_reduced_jpeg_reports_its_whole_size(pics):
     whole = pics.encode(pics.picture(3, (800, 600)), exif=lying_on_its_side())
     img = decode(whole, side=100)
     assert img.size == (150, 200) and img.info['size'] == (600, 800)
+
+
+# ---- when it was taken
+
+def exif(when=None, make=None, model=None, serial=None):
+    e = Image.Exif()
+    if make: e[ExifTags.Base.Make] = make
+    if model: e[ExifTags.Base.Model] = model
+    inner = e.get_ifd(ExifTags.IFD.Exif)
+    if when is not None: inner[ExifTags.Base.DateTimeOriginal] = when
+    if serial: inner[ExifTags.Base.BodySerialNumber] = serial
+    return e
+
+
+NOON = 1_777_636_800.  # 2026-05-01 12:00:00, as a clock without a time zone shows it
+
+
+@pytest.mark.parametrize('fmt', ['JPEG', 'PNG', 'WEBP'])
+def test_time_and_camera_are_found(pics, fmt):
+    e = exif('2026:05:01 12:00:00', 'Reconyx', 'HC500', '17')
+    assert taken(pics.encode(pics.picture(3), fmt, exif=e)) == (NOON, 'Reconyx HC500 17')
+
+
+def test_time_and_camera_of_a_tiff(pics):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[ExifTags.Base.Model] = 'HC500'
+    tags[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: '2026:05:01 12:00:00'}
+    assert taken(pics.encode(pics.picture(3), 'TIFF', tiffinfo=tags)) == (NOON, 'HC500')
+
+
+@pytest.mark.parametrize('when, seconds', [
+    ('2026:05:01 12:00:00.75', NOON), ('2026:05:01 12:00:00\0', NOON), ('2026:05:01 12:00:00+02:00', NOON),
+    ('1970:01:01 00:00:00', 0.), ('0000:00:00 00:00:00', 0.),
+    ('1969:12:31 23:59:00', -60.), ('2999:01:01 00:00:00', 32472144000.)])
+def test_times_are_those_of_the_clock(pics, when, seconds):
+    "To the second; what can't be true is sorted out later, when all photos are known."
+    assert taken(pics.encode(pics.picture(3), exif=exif(when)))[0] == seconds
+
+
+@pytest.mark.parametrize('when', [
+    '    :  :     :  :  ', '', '2026:02:30 12:00:00', '2026:05:01', '1777636800',
+    '2026-05-01T12:00:00', 'yesterday'])
+def test_times_that_are_none(pics, when):
+    "As cameras without a clock and scanners write them; the camera is known all the same."
+    seconds, camera = taken(pics.encode(pics.picture(3), exif=exif(when, model='Trap')))
+    assert np.isnan(seconds) and camera == 'Trap'
+
+
+def test_a_camera_that_gives_no_name(pics):
+    assert taken(pics.encode(pics.picture(3), exif=exif('2026:05:01 12:00:00'))) == (NOON, '')
+    padded = exif('2026:05:01 12:00:00', model='Trap \0\0', serial='\0')
+    assert taken(pics.encode(pics.picture(3), exif=padded))[1].strip() == 'Trap'
+
+
+BROKEN = [lambda d: b'', lambda d: d[:60], lambda d: d.replace(b'Exif\0\0', b'Exif\0\0??', 1)]
+
+
+@pytest.mark.parametrize('damage', BROKEN, ids=['nothing', 'cut', 'garbled'])
+def test_photos_that_say_nothing_of_themselves(pics, damage):
+    bare = pics.encode(pics.picture(3))
+    data = damage(pics.encode(pics.picture(3), exif=exif('2026:05:01 12:00:00', model='Trap')))
+    for content in (bare, data):
+        seconds, camera = taken(content)
+        assert np.isnan(seconds) and camera == ''

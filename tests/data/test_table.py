@@ -389,6 +389,7 @@ def test_bursts_stay_on_one_side(tmp_path, pics):
 
 
 @pytest.mark.parametrize('start, seconds, words', [
+    ('1969:12:31 23:00:00', lambda i: i, '24 photos taken before 1970'),
     ('2999:01:01 00:00:00', lambda i: i, '24 photos taken in the future'),
     ('2020:01:01 00:00:00', lambda i: 0, 'very same one, as scanners'),
     ('2020:01:01 00:00:00', lambda i: 30*i, "all photos of class 'fox' were taken in one go")])

@@ -78,6 +78,12 @@ def tell(path):
     return text
 
 
+@pytest.fixture
+def same_numbers(monkeypatch):
+    "Let a graphics card calculate as the processor does: in 32 bits, which it else shortens to 19."
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+
+
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp('photos')
@@ -104,6 +110,7 @@ def st(scenes, tmp_path_factory):
 
 # ---- there and back
 
+@pytest.mark.usefixtures('same_numbers')
 def test_plain_answers_as_the_net_does(plain, photos):
     m = Model.load(plain)
     t, files = m.predict(photos), sorted(photos.iterdir())
@@ -156,6 +163,7 @@ def test_save_never_overwrites_unasked(plain, tmp_path, monkeypatch):
 def job(photos, body, res): return Job(photos, photos.train(), Features(body, res))
 
 
+@pytest.mark.usefixtures('same_numbers')
 @pytest.mark.parametrize('arch, res', [('resnet18', 64), ('test_efficientnet', 64), ('cifar_net', 32)])
 def test_fastai_models_come_back(arch, res, scenes, tmp_path, photos):
     body = load_body(find_weights(arch, 'random'))
@@ -211,6 +219,20 @@ def test_runs_of_every_kind_answer_as_they_were_scored(recipe, kind, scenes, tmp
     assert np.abs(probs(Model.load(m.save(tmp_path/'again.safetensors')), files)-p).max() < 1e-5
 
 
+@pytest.mark.parametrize('recipe, res', [('frozen', 32), ('fine_tune:epochs=1', 64)])
+def test_models_answer_as_they_were_scored_where_16_bits_are_fast(recipe, res, scenes, tmp_path, monkeypatch):
+    "A frozen body computes in them, as on some processors; another is trained in them, as on graphics cards."
+    if recipe == 'frozen': monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: dict(avx512_bf16=True))
+    short = lambda *a: (torch.bfloat16, 'bf16')
+    monkeypatch.setattr('imgcls.training.finetune.training_precision', short)
+    how = dict(arch='efficientnet_lite0', res=res, seeds=1, say=silent)
+    st = study(scenes, sizes=[10], recipe=recipe, out=tmp_path/'st', **how)
+    m, kept = st.model(), st.probs(st.runs.run[0])[-1].astype(float)
+    if not torch.cuda.is_available(): assert ('numbers' in m.transform) == (recipe == 'frozen')
+    assert np.abs(probs(m, st.photos.test.path.tolist())-kept).max() < .001
+    assert st.runs.accuracy[0] == (kept.argmax(1) == st.targets).mean()
+
+
 def test_study_without_runs(st, tmp_path):
     shutil.copytree(st.path, tmp_path/'st', ignore=shutil.ignore_patterns('runs'))
     assert 'has no finished run yet' in tell(tmp_path/'st')
@@ -221,6 +243,7 @@ def test_study_without_runs(st, tmp_path):
 
 # ---- photos
 
+@pytest.mark.usefixtures('same_numbers')
 def test_photos_in_every_form(plain, photos, tmp_path):
     m, file = Model.load(plain), photos/'00.jpg'
     data = file.read_bytes()
@@ -450,6 +473,7 @@ def test_tensors_that_do_not_fit(tmp_path):
     assert {p.dtype for p in m.module.parameters()} == {torch.float32}
 
 
+@pytest.mark.usefixtures('same_numbers')
 def test_heads_know_their_body(tmp_path, photos):
     body = load_body('cifar_net')
     head = nn.Linear(body.n_features, 3)

@@ -1,4 +1,5 @@
 "The explorer in a browser, as one file, by keyboard, with hostile names; and what its host replies."
+import base64
 import json
 import re
 import shutil
@@ -13,12 +14,13 @@ from PIL import Image
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.explorer import host as host_module
-from imgcls.explorer.confusion import Predictions, confusion, predictions
+from imgcls.explorer.confusion import Predictions, compare, confusion, predictions
 from imgcls.explorer.file import embedded, save_explorer
 from imgcls.explorer.host import ExplorerHost
+from imgcls.explorer.page import static
 from imgcls.explorer.thumbnails import thumbnail
 from imgcls.explorer.widget import explore, plain_explorer
-from imgcls.studies.stats import mcnemar, wilson
+from imgcls.studies.stats import accuracy_interval, difference, mcnemar, wilson
 from imgcls.studies.study import study
 
 NASTY = ['<script>window.ran = 1</script>', '</script><img src=x onerror="window.ran = 1">', '"\'&amp;',
@@ -165,6 +167,70 @@ def test_comparison_is_tested_at_the_end_and_corrected(closed, tmp_path):
     assert 'p =' not in text and 'chance (' not in text
 
 
+def answers(n, groups, kind, rng):
+    "Which of n photos two classifiers name right, and the group of each photo."
+    of = None if groups is None else np.r_[np.arange(groups), rng.integers(groups, size=n-groups)]
+    hard = rng.random(n if groups is None else groups)
+    hard = hard if groups is None else hard[of]
+    a, b = (rng.random(n) < share*hard+.1 for share in (.9, .6))
+    if kind == 'all right and all wrong': a[:], b[:] = True, False
+    return a, a.copy() if kind == 'the same' else b, of
+
+
+_INTERVALS = """({a, b, groups}) => {
+  const d = ixDifference(a.length, i => a[i] - b[i], groups);
+  return [...ixInterval(a.map((_, i) => i), i => a[i], groups), d.low, d.high, d.p];
+}"""
+
+
+@pytest.mark.browser
+def test_intervals_and_tests_are_those_of_python(page):
+    "With and without groups, odd and even numbers of them, and where nothing varies; Python is right."
+    page.set_content('<p>')
+    page.add_script_tag(content=static('common.js', 'explorer.js'))
+    rng = np.random.default_rng(0)
+    sizes = [(2, None), (60, None), (2, 1), (2, 2), (7, 3), (25, 10), (30, 12), (101, 101), (1000, 300)]
+    for n, groups in sizes:
+        for kind in ('drawn', 'the same', 'all right and all wrong'):
+            a, b, of = answers(n, groups, kind, rng)
+            one, two = accuracy_interval(a, of), difference(b, a, of)
+            got = page.evaluate(_INTERVALS, dict(a=a.astype(int).tolist(), b=b.astype(int).tolist(),
+                                                 groups=None if of is None else of.tolist()))
+            want = [one['low'], one['high'], two['low'], two['high'], two['p']]
+            assert np.allclose(got, want, atol=1e-8), (n, groups, kind, got, want)
+
+
+@pytest.mark.browser
+def test_photos_of_one_animal_count_together(closed, tmp_path):
+    "Twelve photos mended, of two animals: told by photo it were p < .001, told by animal it may be chance."
+    targets = np.arange(60) % 2
+    wrong = dict(a=[*range(12)], b=[])
+
+    def probs(name):
+        p = np.eye(2)[targets][None]*.8+.1
+        p[:, wrong[name]] = p[:, wrong[name], ::-1]
+        return p
+    rows = [dict(run=r, arch='net', recipe='frozen', size=n, seed=0, n_train=n, epochs=1)
+            for r, n in zip('ab', (5, 30))]
+    p = Predictions('made up', ['fox', 'deer'], targets, None, pd.DataFrame(rows), probs,
+                    groups=np.arange(60)//6)
+    page = opened(closed, save_explorer(p, path=tmp_path/'explorer.html'))
+    page.select_option('select >> nth=1', label='size 5')
+    text, (_, changed, d) = comparison(page), compare(p, 'a', 'b')
+    assert mcnemar(12, 0) < .001 < .05 < d['p'] and len(changed) == d['mended'] == 12
+    assert f"This could be chance (p = {d['p']:.2f})" in text
+    assert f"{100*d['low']:+.1f} to {100*d['high']:+.1f} points".replace('-', '−') in text
+    assert 'compares these two classifiers, by 10 groups' in text and 'luck of the draw' in text
+    c = confusion(p, run='a')
+    assert all(f'{100*x:.1f}' in text for x in c.accuracy) and c.accuracy[1] < wilson(48, 60)[0]
+    page.get_by_role('tab', name='Class').click()
+    figures = confusion(p, run='b').per_class.loc['deer']  # the run that is shown
+    page.select_option('.ic-panel:not([hidden]) select', label='deer')
+    shown = page.inner_text('.ic-panel:not([hidden])')
+    for column in ('recall_low', 'precision_low'): assert f'{100*figures[column]:.1f}–' in shown
+    assert figures.recall_low < wilson(30, 30)[0]
+
+
 @pytest.mark.browser
 def test_class_figures_are_those_of_python(st, closed, tmp_path):
     page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
@@ -274,6 +340,20 @@ def test_nearest_needs_the_weights_of_the_run(st, monkeypatch):
     monkeypatch.setattr(host_module, 'find_body', gone)
     one = ExplorerHost(predictions(real)).photo(0, 0, 0)
     assert one['nearest'] == [] and 'w.pth, which is missing' in one['why']
+
+
+def test_a_run_whose_probabilities_are_nan_among_others(tmp_path):
+    "It is shown as photos without a prediction; compared with another one, it is named."
+    targets = np.arange(20) % 2
+    good = np.eye(2)[targets][None]*.8+.1
+    rows = [dict(run=r, arch='net', recipe='frozen', size=n, seed=0, n_train=n, epochs=1)
+            for r, n in zip('ab', (5, 30))]
+    p = Predictions('made up', ['fox', 'deer'], targets, None, pd.DataFrame(rows),
+                    lambda run: good*np.nan if run == 'a' else good)
+    assert save_explorer(p, path=tmp_path/'explorer.html').stat().st_size
+    shown = [np.frombuffer(base64.b64decode(ExplorerHost(p).run(i)['pred']), '<u2') for i in (0, 1)]
+    assert (shown[0] == 65535).all() and (shown[1] == targets).all()
+    with pytest.raises(UserError, match='NaN or infinite'): compare(p, 'a', 'b')
 
 
 def test_photos_without_location(tmp_path):

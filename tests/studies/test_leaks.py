@@ -44,4 +44,4 @@ def test_notes_of_a_study(tmp_path):
     photos = read_photos(folder(tmp_path/'a', dict(fox=90, deer=150)))
     st = study(photos, sizes=['all'], recipe='frozen', arch='cifar_net', weights='random', epochs=1, res=32,
                seeds=1, out=tmp_path/'st', say=lambda _: None)
-    assert [n for n in leak_notes(st) if n.startswith('brightness alone tells the class of')]
+    assert [n for n in leak_notes(st) if n.startswith('Brightness alone tells the class of')]

@@ -76,6 +76,35 @@ def test_nan_loss_and_no_rates(make):
     page(st)
 
 
+def bad(kind, make):
+    "Studies of which little can be said."
+    n = 2 if kind == 'two test photos' else 60
+    st = make(frozen(s50=[.7], s200=[.8]), seeds=2, n_test=n, classes=('a', 'b'))
+    df, right = st.photos.df, np.eye(2)[st.targets][None]
+    kept = {run: (right if kind == 'all right' else 1-right, rates) for run, (_, rates) in st.kept.items()}
+    if kind in ('all right', 'all wrong'):
+        st.kept = kept
+        st.runs['accuracy'] = st.epochs['accuracy'] = float(kind == 'all right')
+    if kind == 'groups are whole classes': df.loc[df.split == 'test', 'group'] = df.label
+    if kind == 'one group': df.loc[df.split == 'test', 'group'] = 'a walk'
+    return st
+
+
+@pytest.mark.parametrize('kind', ['two test photos', 'all right', 'all wrong', 'groups are whole classes',
+                                  'one group'])
+def test_bad_input_gives_figures_that_say_little_and_never_nan(make, kind):
+    st = bad(kind, make)
+    text, final = R.text_report(st), final_table(st)
+    assert 'nan' not in text.lower()
+    if kind == 'one group': assert 'nan' not in re.sub('<svg.*?</svg>', '', page(st), flags=re.S).lower()
+    assert (final.low <= final.accuracy).all() and (final.accuracy <= final.high).all()
+    assert (final.high - final.low).min() > (.05 if kind in ('all right', 'all wrong') else .5)
+    assert ((steps(st).p >= .05) | (steps(st).verdict == 'unclear')).all()
+    same = not (steps(st).mended + steps(st).broken).any()
+    assert same >= (kind in ('all right', 'all wrong'))
+    assert same == ('Both sizes name the same photos right.' in ' '.join(text.split()))
+
+
 def test_all_photos(make):
     st = make(frozen(s50=[.6, .7], all=[.8, .9]), most=800)
     assert R.answer(st).startswith('With all 2,400 photos the classifier names ')
@@ -87,12 +116,48 @@ def test_all_photos(make):
 def test_text_is_plain(one):
     text = R.text_report(one)
     assert text.isascii() and str(one) == text and text.endswith('\n')
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     rows = [r for r in text.splitlines() if re.match(r'\d+ ', r)]
     assert len({len(r) for r in rows[:3]}) == 1  # aligned
     assert 'Report:' not in text
     report = R.save_report(one)
     assert f'Report: {report}' in R.text_report(one)
+
+
+def test_wide_tables_fit_a_terminal(make):
+    "Nine sizes of two recipes with five seeds: every figure is there, in lines of at most 80 letters."
+    sizes = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+    accs = {(NET, recipe, n): [.7 + .01*i, .75 + .01*i] for recipe in ('frozen', 'fine_tune')
+            for i, n in enumerate(sizes)}
+    st = make(accs, seeds=5, n_test=60, overconfidence=.02)
+    text, final = R.text_report(st), final_table(st)
+    assert max(map(len, text.splitlines())) <= 80
+    table = text[text.index('After the last epoch'):]
+    for r in final.itertuples():
+        for low, high in ((r.low, r.high), (r.min, r.max)): assert f'{100*low:.1f} - {100*high:.1f}' in table
+    assert table.count('frozen 5,000') == table.count('fine_tune 5,000') > 1
+
+
+def test_what_may_make_the_test_too_easy_is_told_once_wherever_a_study_is_shown(make, monkeypatch):
+    from imgcls.studies import leaks
+    looks = []
+    told = pd.DataFrame([('brightness', .9, .5, True)], columns=['what', 'right', 'chance', 'above'])
+    monkeypatch.setattr(leaks, 'shortcuts', lambda photos: (looks.append(photos), told)[1])
+    st, say = make(frozen(s50=[.7])), 'Brightness alone tells the class of 90 % of the photos (50 % is'
+    for text in (' '.join(R.text_report(st).split()), st._repr_html_(), page(st).replace('\xa0', ' ')):
+        assert text.count(say) == 1
+    assert len(looks) == 1, 'the photos are read once'
+
+
+@pytest.mark.parametrize('n, says', [(1, '1 test photo of 300 is in training too'),
+                                     (30, '30 test photos of 300 are in training too')])
+def test_test_photos_that_are_in_training_are_told_apart(make, n, says):
+    st = make(frozen(s50=[.7]))
+    df, test = st.photos.df, st.photos.test.index[:n]
+    df.loc[test, 'group'] = df.group[df.split == 'train'].to_numpy()[:n]
+    right = (st.probs(st.runs.run[0])[-1].argmax(1) == st.targets)[n:]
+    text = ' '.join(R.text_report(st).split())
+    assert says in text and f'On the others it is {100*right.mean():.1f} %' in text
 
 
 def test_json(one):
@@ -114,10 +179,12 @@ def test_overconfidence_where_runs_have_it(make, one):
     assert final_table(st).overconfidence_raw.tolist() == [.083, .083]
     text = R.text_report(st)
     assert text.count('Off by: how many points') == 1 and 'When it says' in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert [r['overconfidence'] for r in R.json_report(st)['runs']] == [.021, .021]
     html = page(st)
     assert 'Off by: how many points' in html and 'When it says' in html
+    few = make(frozen(s50=[.7]), n_test=12, overconfidence=.02)
+    assert 'Off by' not in R.text_report(few) and "test photos can't tell how far off" in R.text_report(few)
     for without in (one, make(accs, overconfidence=None, overconfidence_raw=None)):
         assert 'off by' not in R.text_report(without).lower() and 'off by' not in page(without).lower()
     assert 'overconfidence' not in final_table(one)

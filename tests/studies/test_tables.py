@@ -14,6 +14,7 @@ from imgcls.studies import tables as T
 from imgcls.studies.made_up import made_up_study
 from imgcls.studies.report import answer, text_report
 from imgcls.studies.study import study
+from imgcls.training.calibration import calibration_summary
 
 NET = 'efficientnet_lite0'
 
@@ -111,6 +112,20 @@ def test_overfitting():
     assert 'not a claim' in text_report(bad)
 
 
+def test_off_by_is_told_where_the_test_photos_can_tell():
+    "The same figure as calibration's own, the mean over seeds; nothing where one of them is missing."
+    st = made_up_study(frozen(s50=[.8], s200=[.9]), seeds=2, overconfidence=.02)
+    t = T.final_table(st)
+    found = [calibration_summary(st.probs(run)[-1], st.targets) for run in st.runs.run[:2]]
+    assert t.off[0] == pytest.approx(np.mean([c.off for c in found]))
+    assert t.off_low[0] == pytest.approx(np.mean([c.low for c in found])) and (t.off < t.off_high).all()
+    st.runs.loc[0, 'overconfidence'] = None
+    assert list(T.final_table(st).off.isna()) == [True, False]
+    few = T.final_table(made_up_study(frozen(s50=[.8]), n_test=12, overconfidence=.02))
+    assert few[['off', 'off_low', 'off_high']].isna().all(axis=None)
+    assert 'off' not in T.final_table(made_up_study(frozen(s50=[.8])))
+
+
 def test_equal_epochs_are_seldom_marked_beyond_chance():
     "The whole way from a study to the mark: chance may do it once in twenty times"
     rng, marked, n, epochs = np.random.default_rng(0), 0, 100, 25
@@ -140,17 +155,20 @@ def test_sentences_say_what_the_figures_say():
     def said(**new): return T._sentence({**row, **new}, '')
     assert said() == ('From 500 to 1,000 photos a class: 2.1 points better (95 % interval +0.4 to +3.8). '
                       '61 of 1,000 test photos mended, 40 broken. '
-                      'On other test photos they would differ in the same direction (p = 0.002). '
-                      'This compares these two classifiers; the luck of the draw is not in it.')
+                      'On other test photos these two classifiers would differ in the same direction '
+                      '(p = 0.002); the luck of the draw is not in it.')
     many = dict(seeds=5, speaks_of='this many photos')
     assert 'Other draws of photos would gain too (p = 0.002).' in said(**many)
-    assert 'luck of the draw' not in said(**many) and 'these classifiers;' in said(seeds=5)
+    assert 'luck of the draw' not in said(**many) and 'these classifiers would differ' in said(seeds=5)
     assert 'does not show that these two classifiers are equally good' in said(low=-.01, p_holm=.3)
     assert 'does not show that more photos do not help' in said(low=-.01, p_holm=.3, **many)
     worse = said(difference=-.021, low=-.05, high=.01, p_holm=.3, **many)
     assert '2.1 points worse' in worse and 'does not show that more photos harm' in worse
-    assert 'Borderline' in said(p_holm=.06)
+    assert 'Borderline: between these two classifiers it may be real' in said(p_holm=.06)
+    assert 'Borderline: it may be real' in said(p_holm=.06, **many)
     assert 'no change' in said(difference=0., low=-.01, high=.01, p_holm=1.)
+    same = said(difference=0., low=-.01, high=.01, p_holm=1., mended=0, broken=0)
+    assert 'Both sizes name the same photos right.' in same and 'p = ' not in same
 
 
 def test_steps_use_shared_seeds_only():

@@ -158,6 +158,7 @@ def exact(body, imgs):
     with torch.inference_mode(): return torch.cat([body.module(((x - mean)/std)[None]) for x in xs]).numpy()
 
 
+@pytest.mark.usefixtures('same_numbers')
 @pytest.mark.parametrize('arch', ['efficientnet_lite0', 'resnet18', 'test_vit'])
 def test_features_are_those_of_the_body(tmp_path, cache, arch):
     body = load_body(arch) if arch == 'efficientnet_lite0' else random_body(arch)

@@ -38,10 +38,11 @@ def job_of(photos, body, res=32, size=6, **more):
     return Job(photos, photos.train(size), Features(body, res), **more)
 
 
+@pytest.mark.usefixtures('same_numbers')
 @pytest.mark.parametrize('arch, res', [('cifar_net', 32), ('resnet18', 64), ('mobilenet_v3_small', 64)])
 def test_fastai_on_few_photos(photos, arch, res):
     job = job_of(photos, load_body(find_weights(arch, 'random')), res, 'all')
-    fit, n_test = fit_learner(job, Fastai(epochs=1, bs=8)), len(job.test)
+    fit, n_test = fit_learner(job, Fastai(epochs=1, bs=8, lr=.02)), len(job.test)  # fewer ties with that rate
     learn = fit.learner
     assert isinstance(learn, Learner) and fit.probs.shape == (2, n_test, 3) and fit.probs.dtype == np.float16
     assert list(fit.epochs.phase) == (['body', 'body'] if arch == 'cifar_net' else ['head', 'body'])
@@ -106,6 +107,21 @@ def test_a_class_without_test_photos(photos, nothing):
     fit = Fastai(epochs=1, bs=8).fit(job)
     assert list(fit.learner.dls.vocab) == job.classes and fit.probs.shape[2] == 3
     np.testing.assert_allclose(fit.epochs.accuracy, (fit.probs.argmax(-1) == job.y_test).mean(1))
+
+
+class _Tf32(Callback):
+    "May a graphics card shorten the numbers? By whether the net trains."
+    def __init__(self): self.seen = set()
+
+    def after_pred(self): self.seen.add((self.training, torch.backends.cudnn.allow_tf32))
+
+
+def test_test_photos_are_scored_in_whole_32_bits(photos, nothing, monkeypatch):
+    "As `predict` answers; training may be as quick as the card allows."
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    spy = _Tf32()
+    fit_learner(job_of(photos, nothing), Broken(epochs=1, bs=8, nan=spy))
+    assert spy.seen == {(True, True), (False, False)} and torch.backends.cudnn.allow_tf32
 
 
 # ---- a loss that becomes NaN
