@@ -315,7 +315,8 @@ def fit_tuned(
     set_seed(job.seed, reproducible=True)
     nn.init.normal_(t.head.weight, std=.01)
     # graphics cards shorten 32 bits to 19 where they may, and `predict` would answer a little differently
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    asked = {k: getattr(torch.backends.cudnn, k) for k in ('benchmark', 'deterministic')}
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, **asked):
         log, temperature, model = t.learn(cbs), t.temperature(), t.whole()
     state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
     fit = log.fit_of(state=state, kind='plain', temperature=temperature, held_out=t.held_out, learner=model,
