@@ -22,7 +22,7 @@ from imgcls.training.features import Features
 from imgcls.training.head import fit_head
 
 CLASSES, FRAMES = ('bird', 'deer', 'frog'), 5
-FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera']
+FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera', 'span', 'peak']
 
 
 def cifar(label, many, seed):

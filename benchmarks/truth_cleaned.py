@@ -28,7 +28,8 @@ def cleaned(halves, wrong, size, test, rng):
     rows, said = np.concatenate(halves.draw(size, rng)), swapped(halves.y, wrong, rng)
     mine = np.concatenate([rows, held[:test]])
     views = np.hstack([X[mine]]*2).astype(np.float32)  # of a photo and its mirror image: here the same
-    suspected = judge_labels(views, said[mine], mine)[0]
+    tests = np.arange(len(mine)) >= len(rows)
+    suspected = judge_labels(views, said[mine], mine, tests)[0]
     keep, left = rows[~suspected[:len(rows)]], ~suspected[len(rows):]
     fit = fit_head(X[keep], said[keep], X[held], said[held], len(CLASSES), seed=int(rng.integers(1 << 30)))
     named = fit.probs[-1].argmax(1)

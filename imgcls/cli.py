@@ -7,14 +7,17 @@ __all__ = ['main']
 
 # %% ../nbs/api/80_cli.ipynb #4b732ab4
 import argparse
+import difflib
 import json
+import os
+import shlex
 import sys
 import time
-import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from . import __version__
-from .core import UserError, plural
+from .core import UserError, aligned, in_order, plural, quiet
 from .training.recipes import RECIPES
 
 # %% ../nbs/api/80_cli.ipynb #0e3488b5
@@ -232,19 +235,19 @@ def _report(args):
 def _explore(args):
     from imgcls.explorer.file import save_explorer
     path = save_explorer(args.study, path=args.out)
-    if args.json: _print(json.dumps(dict(explorer=str(path))))
-    else: _print(f'{path} ({path.stat().st_size/1e6:.1f} MB)')
+    size = f'{path.stat().st_size/1e6:.1f} MB'
+    _print(json.dumps(dict(explorer=str(path))) if args.json else f'{path} ({size})')
     return 0
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0011
 def _gather(args):
     from imgcls.gather.gather import gather
     found = gather(**_options(args), say=_say)
-    counts = found.df.label.value_counts().sort_index().to_dict()
+    counts = {c: int((found.df.label == c).sum()) for c in in_order({*found.df.label})}
     if args.json:
         rest = dict(refused=found.refused, left_out=found.left_out, notes=found.notes)
         _print(json.dumps(dict(out=str(args.out), photos=counts, **rest)))
-    else: _print(_aligned([('label', 'photos'), *((c, f'{n:,}') for c, n in counts.items())]))
+    else: _print(aligned([('label', 'photos'), *((c, f'{n:,}') for c, n in counts.items())]))
     return 1 if min(counts.values()) < (args.per_class or 0) else 0
 
 
@@ -259,15 +262,16 @@ def _credits(args):
 def _candidates(args, st):
     from imgcls.cleaning.cleaner import save_cleaner
     from imgcls.cleaning.issues import REASONS, find_issues
-    from imgcls.core import atomic
+    from imgcls.csv_files import write_csv
     issues = find_issues(st, reasons=tuple(args.reasons or REASONS), say=_say)
-    with atomic(st.path/'candidates.csv') as part: issues.to_csv(part, index=False)
-    page, file = save_cleaner(st, issues=issues), st.path/'candidates.csv'
+    file = st.path/'candidates.csv'
+    write_csv(issues, file)
+    page = save_cleaner(st, issues=issues)
     counts = {k: int(n) for k in REASONS if (n := (issues.reason == k).sum())}
     photos = issues.path.nunique()
     if args.json: return dict(candidates=str(file), page=str(page), photos=int(photos), reasons=counts)
     listed = ', '.join(f'{k} {n:,}' for k, n in counts.items()) or 'none'
-    next_step = f'imgcls clean {args.study} --apply decisions.csv'
+    next_step = shlex.join(['imgcls', 'clean', args.study, '--apply', 'decisions.csv'])
     return (f"{plural(photos, 'photo')} of {len(st.photos):,} to look at: {listed}\n{file}\n{page}: open it "
             f'in a browser, decide, save decisions.csv, then: {next_step}')
 
@@ -283,7 +287,7 @@ def _say_conflicts(torn):
 # %% ../nbs/api/80_cli.ipynb #9f1a0015
 def _apply(args, st):
     from imgcls.cleaning.journal import apply_decisions, merge_journals, open_journal
-    from imgcls.core import atomic
+    from imgcls.csv_files import write_csv
     from imgcls.deploy.model import printable
     journals = [open_journal(j) for j in args.apply]
     for note in [n for j in journals for n in j.notes]: _say(f'imgcls: {printable(note)}')
@@ -291,7 +295,7 @@ def _apply(args, st):
     notes, file = [], st.path/'cleaned.csv'
     photos = apply_decisions(decisions, st.photos, move=args.move, removed=st.path/'removed',
                              say=notes.append)
-    with atomic(file) as part: photos.df.to_csv(part, index=False)
+    write_csv(photos.df, file)
     _say_conflicts(torn)
     if args.json:
         told = dict(cleaned=str(file), photos=len(photos), notes=notes, conflicts=torn.to_dict('records'))
@@ -305,7 +309,7 @@ def _next_study(args, file):
     after = args.study.rstrip('/') + '-cleaned'
     return [f'{file} is the corrected table; a study of it, with the options of the first, shows what '
             'cleaning bought:',
-            f'  imgcls study {file} --out {after}']
+            '  ' + shlex.join(['imgcls', 'study', str(file), '--out', after])]
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0016
 def _clean(args):
@@ -326,13 +330,6 @@ def _restore(args, st):
     n = restore_files(st.path/'removed', say=_say)
     return dict(restored=n) if args.json else f"{n:,} restored from {st.path/'removed'}"
 
-# %% ../nbs/api/80_cli.ipynb #9f1a0018
-def _aligned(rows):
-    "Rows of texts as lines with columns below each other; numbers stand on the right."
-    widths = [max(map(len, c)) for c in zip(*rows)]
-    cell = lambda text, width: text.rjust(width) if text.endswith('%') else text.ljust(width)  # noqa: E731
-    return '\n'.join('  '.join(map(cell, row, widths)).rstrip() for row in rows)
-
 # %% ../nbs/api/80_cli.ipynb #9f1a0020
 def _predicted(row):
     "The columns of the table for one photo."
@@ -350,7 +347,7 @@ def _predict(args):
     if args.json: _print(json.dumps(_predictions(args, model, good, failed, probs)))
     elif len(good):
         rows = map(_predicted, good.to_dict('records'))
-        _print(_aligned([('photo', 'label', '%', 'or else', '%'), *rows]))
+        _print(aligned([('photo', 'label', '%', 'or else', '%'), *rows]))
     for r in failed.itertuples(): _say(f'imgcls: {printable(r.path)}: {_one_line(r.reason)}')
     return 1 if len(failed) else 0
 
@@ -366,21 +363,34 @@ def _predictions(args, model, good, failed, probs):
 def _one_line(text): return ' '.join(str(text).split())
 
 
+def _no_command(word):
+    near = difflib.get_close_matches(word, _COMMANDS, 1, .5)
+    guess = f'; did you mean imgcls {near[0]}?' if near else ''
+    return UserError(f"no command is called '{_one_line(word)}'; there are {', '.join(_COMMANDS)}{guess}")
+
+
 def _run(argv):
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv: argv = ['--help']
+    if argv[0][:1] != '-' and argv[0] not in _COMMANDS: raise _no_command(argv[0])
     args = _parser().parse_args(argv)
-    warnings.simplefilter('ignore')  # of libraries; they are for programmers
     commands = dict(gather=_gather, credits=_credits, study=_study, table=_table, report=_report,
                     explore=_explore, clean=_clean, predict=_predict)
-    return commands[args.command](args)
+    with quiet(): return commands[args.command](args)  # warnings of libraries are for programmers
 
 # %% ../nbs/api/80_cli.ipynb #09b41007
 def main(
     argv: list[str] | None = None,  # what was typed after `imgcls`; None: the command line
 ) -> int:  # 0, or 1: some of the work could not be done, 2: a mistake of the user, 130: interrupted
     "Run the command `imgcls` and return its exit code."
-    try: return _run(argv)
+    try:
+        try: return _run(argv)
+        finally: sys.stdout.flush()  # here, and not when Python ends
     except UserError as e: problem = _one_line(e)
-    except BrokenPipeError: raise
+    except BrokenPipeError:
+        # nobody reads on, as in `imgcls table … | head -1`: what Python still holds back goes into nothing
+        with suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, as other commands end
     except OSError as e:
         problem = f"{_one_line(e.strerror or e)}: {e.filename or 'file'}; check permissions and free space"
     except KeyboardInterrupt:

@@ -100,6 +100,39 @@ def page(browser):
     context.close()
 
 
+# ---- grey photos with more than 8 bits ----
+
+@pytest.fixture(scope='session')
+def dim_study(tmp_path_factory):
+    "A study of grey photos of 12 bits; those called 0.png are dim, but read alone they would be as light."
+    import numpy as np
+    from PIL import Image
+
+    from imgcls.studies.study import study
+    root = tmp_path_factory.mktemp('dim')
+    for name in ('train/a', 'train/b', 'test/a', 'test/b'):
+        (root/'photos'/name).mkdir(parents=True)
+        for i in range(3):
+            x = np.random.default_rng([i, *name.encode()]).random((64, 64))*.2 + .7
+            Image.fromarray((x*(4095 if i else 250)).astype(np.uint16)).save(root/'photos'/name/f'{i}.png')
+    return study(root/'photos', sizes=['all'], recipe='frozen', arch='efficientnet_lite0', epochs=1, res=32,
+                 seeds=1, out=root/'st', say=lambda _: None)
+
+
+@pytest.fixture(scope='session')
+def shown_right():
+    "A function that checks the pictures of such photos, JPEGs as text."
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+    def light(jpeg): return np.asarray(Image.open(io.BytesIO(base64.b64decode(jpeg.split(',')[-1])))).mean()
+    def check(files, jpegs):
+        assert len(files) > 3 and [light(j) > 30 for j in jpegs] == [Path(f).name != '0.png' for f in files]
+    return check
+
+
 # ---- JupyterLab, with Voilà in it ----
 
 SELDOM = 200  # ms; by default Playwright looks at each frame, and the page is drawn for it 60 times a second

@@ -1,5 +1,6 @@
 """The command from the outside: what it prints, how it ends, and every way of handing it photos."""
 import base64
+import csv
 import hashlib
 import html
 import io
@@ -19,8 +20,9 @@ from PIL import ExifTags, Image
 
 from imgcls import cli
 from imgcls.cleaning.journal import Journal
+from imgcls.csv_files import read_csv
 from imgcls.data.synth import scene_bytes, synth_folder
-from imgcls.data.table import Photos
+from imgcls.data.table import Photos, read_photos
 from imgcls.studies.study import Study
 from imgcls.training import recipes
 from imgcls.training.models import find_weights, load_body
@@ -158,7 +160,7 @@ def test_a_recipe_of_the_users_own_is_in_the_help(capsys, monkeypatch):
 # ---- mistakes
 
 @pytest.mark.parametrize('args, says', [
-    ([], 'required: COMMAND'), (['stdy'], 'invalid choice'), (['study'], 'PHOTOS'),
+    (['stdy'], 'did you mean imgcls study?'), (['study'], 'PHOTOS'),
     (['study', 'P', '--szies', '5'], '--szies'), (['study', 'nowhere'], "'nowhere'"),
     (['study', 'P', '--sizes', '500'], 'size 500 needs 500'),
     (['study', 'P', '--sizes', 'many'], "size 'many'"),
@@ -467,6 +469,22 @@ def test_clean(st, scenes, tmp_path, imgcls):
     assert code == 0 and 'after cleaning on the' in ' '.join(out.split()), err
 
 
+def test_no_spreadsheet_runs_what_the_command_writes(tmp_path, imgcls):
+    photos, st = folders(tmp_path/'photos', fox=8, owl=8), tmp_path/'a study'
+    (photos/'fox').rename(photos/'=fox')
+    (photos/'owl'/'000.jpg').write_bytes(b'')
+    shutil.copy(photos/'=fox'/'001.jpg', photos/'owl'/'x.jpg')
+    assert imgcls('study', photos, *TINY, '--sizes', '4', '--out', st)[0] == 0
+    row = Study(st).photos.df.query("split == 'train'").iloc[0]
+    Journal(tmp_path/'j.csv').decide(row.path, row.sha256, row.label, 'relabel', 'owl')
+    assert f" '{st}' " in imgcls('clean', st)[1]
+    assert f" '{st}/cleaned.csv' " in imgcls('clean', st, '--apply', tmp_path/'j.csv')[1]
+    for name in ('candidates', 'cleaned', 'skipped'):
+        with open(st/f'{name}.csv', newline='') as f: rows = list(csv.reader(f))
+        assert len(rows) > 1 and not [c for r in rows for c in r if c[:1] in ('=', '+', '@')], name
+    assert {*read_csv(st/'cleaned.csv').label} == {*read_photos(st/'cleaned.csv').classes} == {'=fox', 'owl'}
+
+
 def test_clean_mistakes(st, tmp_path, imgcls):
     (tmp_path/'x.csv').write_text('a,b\n1,2\n')
     for line in (['--apply', tmp_path/'none.csv'], ['--apply', tmp_path/'x.csv'], ['--move'], ['--restore'],
@@ -483,6 +501,20 @@ def test_out_that_cannot_be_made(scenes, tmp_path, imgcls):
         code, text, err = imgcls('study', scenes, *TINY, '--sizes', '5', '--out', out)
         assert (code, text) == (2, '') and err.count('\n') == 1 and str(out) in err, err
     assert (tmp_path/'file').read_text() == 'mine'
+
+
+def test_a_user_without_a_home(tmp_path, imgcls, monkeypatch):
+    pwd = pytest.importorskip('pwd')
+    def nobody(_): raise KeyError('no such user')
+    for name in ('HOME', 'IMGCLS_CACHE', 'XDG_CACHE_HOME'): monkeypatch.delenv(name, raising=False)
+    for name in ('getpwuid', 'getpwnam'): monkeypatch.setattr(pwd, name, nobody)
+    monkeypatch.chdir(tmp_path)
+    for args, says in {('study', '~/x'): 'the home folder of ~/x is not known; write the whole path',
+                       ('predict', '~/a', 'b.jpg'): 'the home folder of ~/a is not known',
+                       ('study', 'synth', *TINY): 'set IMGCLS_CACHE to a folder'}.items():
+        code, out, err = imgcls(*args)
+        assert (code, out, err.count('\n')) == (2, '', 1) and says in err, err
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.fixture
@@ -531,3 +563,21 @@ def test_cache_that_cannot_be_made(scenes, tmp_path, imgcls, monkeypatch):
     monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'file'/'cache'))
     code, _, err = imgcls('study', scenes, *TINY, '--out', tmp_path/'st')
     assert code == 2 and err.count('\n') == 1 and 'IMGCLS_CACHE' in err
+
+
+# ---- what people type
+
+def test_the_bare_command_shows_help_and_a_slip_gets_the_nearest_command(imgcls):
+    with pytest.raises(SystemExit) as e: imgcls()
+    assert e.value.code == 0
+    code, out, err = imgcls('stduy')
+    assert (code, out) == (2, '') and err.endswith('did you mean imgcls study?\n') and err.count('\n') == 1
+
+
+def test_a_reader_that_leaves_early_is_no_mistake():
+    code = 'import sys; from imgcls.cli import main; sys.exit(main())'
+    p = subprocess.Popen([sys.executable, '-c', code, '--help'], env=os.environ | {'PYTHONUNBUFFERED': ''},
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.close()
+    assert p.stderr.read() == b'' and p.wait(60) == 141
+    p.stderr.close()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from configparser import ConfigParser
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,11 +63,11 @@ def test_room_numbers_are_unique():
     assert len(set(ROOMS.values())) == len(ROOMS) > 30
 
 
-def test_numbers_go_by_tens():
-    "Rooms of one package share the tens, so that the sidebar and the folders show the same order."
-    tens = {}
-    for room, number in ROOMS.items(): tens.setdefault(room.partition('.')[0], set()).add(number//10)
-    assert all(len(numbers) == 1 for numbers in tens.values()), tens
+def test_rooms_of_a_package_stand_together():
+    "Their numbers follow each other, so that the sidebar and the folders show the same order."
+    packages = [room.partition('.')[0] for room in sorted(ROOMS, key=ROOMS.get)]
+    together = [name for name, _ in groupby(packages)]
+    assert len(together) == len({*together}), together
 
 
 @each_notebook

@@ -20,9 +20,9 @@ from fastcore.basics import patch
 from .host import CleanerHost
 from .issues import open_source
 from .journal import COLUMNS
-from ..core import UserError, atomic, palette, plural
+from ..core import UserError, atomic, full_path, in_order, palette, plural
 from ..explorer.page import LiveWidget, fragment, page, static
-from ..explorer.thumbnails import shown_photo, thumbnails
+from ..explorer.thumbnails import thumbnails
 from ..studies.study import Study
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #2e38c497
@@ -52,7 +52,7 @@ def _gallery(host, most=12):
     some = host.items[:most]
     if not some: return ''
     summary = f"The first {plural(len(some), 'candidate')} (for readers without a kernel)"
-    figures = ''.join(_figure(o, *shown_photo(host.where[o['id']][0], 112)) for o in some)
+    figures = ''.join(_figure(o, *host.shown(o, 112)) for o in some)
     return f'<details><summary>{summary}</summary>{figures}</details>'
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #726004b2
@@ -158,7 +158,8 @@ def _drop_down(name, options):
 
 def _choice(name, values):
     "A drop-down to choose one of the values that occur, or all of them."
-    counts = [(f"{v[:60] or '–'} ({n:,})", v) for v, n in sorted(Counter(values).items())]
+    n = Counter(values)
+    counts = [(f"{v[:60] or '–'} ({n[v]:,})", v) for v in in_order(n)]
     return _drop_down(name, [('all', ...), *counts])
 
 
@@ -300,14 +301,14 @@ def save_cleaner(
     source, folder, journal = _opened(source, journal)
     host = CleanerHost(source, journal, **kw)
     data, rows, where = host.start(), [[*row.values()] for row in host.journal.history], host.where[:most]
-    thumbs = thumbnails([p for p, _ in where], limit)[0] if where else []
+    thumbs = thumbnails([p for p, _ in where], limit, host.all.span)[0] if where else []
     note = '; '.join([data['note'], *_missing(where, host, thumbs)])
     data |= dict(items=data['items'][:most], live=False, journal='decisions.csv', note=note)
     state = json.dumps([host.title, sorted(host.all.df.sha256), rows])
     key = f'imgcls-clean-{hashlib.sha256(state.encode()).hexdigest()[:24]}'
     inside = dict(data=data, thumbs=thumbs, missing='no picture in this file', photos=where, rows=rows,
                   columns=COLUMNS, key=key)
-    path = Path(path or folder/'clean.html')
+    path = full_path(path or folder/'clean.html')
     html = page(f'{host.title}: photos to look at', *_page(inside))
     with atomic(path) as part: part.write_text(html, encoding='utf-8')
     return path

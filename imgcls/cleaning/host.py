@@ -96,13 +96,23 @@ def start(self: CleanerHost) -> dict:
 
 
 @patch
+def shown(
+    self: CleanerHost,
+    item: dict,  # a candidate, of `items`
+    side: int,  # pixels
+) -> tuple[str | None, str]:  # as from `shown_photo`
+    "A candidate as it looks to the net."
+    return shown_photo(self.where[item['id']][0], side, self.all.span)
+
+
+@patch
 def photos(
     self: CleanerHost,
     ids: list[int],  # numbers of candidates, at most 100 of them count
 ) -> list[dict]:  # id, thumb, file, note
     "Thumbnails of some candidates."
     items = [self._nth(i) for i in ids[:100]]
-    with ThreadPoolExecutor(4) as pool: made = pool.map(shown_photo, [self.where[o['id']][0] for o in items])
+    with ThreadPoolExecutor(4) as pool: made = pool.map(self.shown, items, [160]*len(items))
     return [dict(id=o['id'], file=o['file'], thumb=thumb, note=note) for o, (thumb, note) in zip(items, made)]
 
 
@@ -112,7 +122,7 @@ def photo(
     i: int,  # number of a candidate
 ) -> dict:  # image, note
     "A candidate in large."
-    image, note = shown_photo(self.where[self._nth(i)['id']][0], 768)
+    image, note = self.shown(self._nth(i), 768)
     return dict(image=image, note=note)
 
 # %% ../../nbs/api/52_cleaning.host.ipynb #512077dd
@@ -127,7 +137,7 @@ def _pictures(self: CleanerHost, items):
     "Thumbnails, the first one larger, because the page shows it large."
     with ThreadPoolExecutor(4) as pool:
         sides = [320] + [112]*len(items)
-        made = pool.map(lambda o, side: shown_photo(self.where[o['id']][0], side), items, sides)
+        made = pool.map(self.shown, items, sides)
         return [dict(id=o['id'], file=o['file'], thumb=thumb, note=note)
                 for o, (thumb, note) in zip(items, made)]
 

@@ -5,12 +5,19 @@
 # %% auto #0
 __all__ = ['REASONS', 'deep_body', 'out_of_fold', 'judge_labels', 'look', 'open_source', 'find_issues']
 
+# %% ../../nbs/api/50_cleaning.issues.ipynb #69ddbe62
+from ..borrowed import usual_torch
+from ..core import quiet, quiet_import
+
+# %% ../../nbs/api/50_cleaning.issues.ipynb #1134615f
+quiet_import('cleanlab')  # it mutes every warning of the program
+
 # %% ../../nbs/api/50_cleaning.issues.ipynb #ca8dad39
 import copy
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +32,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from ..core import UserError, plural, progress
+from ..core import UserError, full_path, plural, progress
 from ..data.decode import PhotoError, decode, read_photo
 from ..data.table import Photos, read_photos
 from ..studies.study import Study
@@ -54,6 +61,7 @@ class _Deep(nn.Module):
         return torch.cat(out, 1)
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #e8060d25
+@usual_torch()
 def deep_body(
     body: Body,  # it is not changed
 ) -> Body:  # with longer features: those of all blocks, then its own; then the same of the mirrored photo
@@ -65,21 +73,22 @@ def deep_body(
         return Body(deep, body.weights, f'{body.sha}-deep', deep(torch.zeros(1, 3, side, side)).shape[1])
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #baf5d0c2
-def _folds(labels, groups, folds, seed):
-    "Pairs of (rows to learn from, rows to judge); a group is never split."
-    _, first, of = np.unique(groups, return_index=True, return_inverse=True)
+def _folds(labels, groups, folds, seed, test):
+    "Pairs of (rows to learn from, rows to judge); a group is never split, and test photos teach nothing."
+    train = np.flatnonzero(~test)
+    _, first, of = np.unique(groups[train], return_index=True, return_inverse=True)
+    first = train[first]
     parts = max(2, min(folds, np.bincount(labels[first]).min()))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # a class with fewer groups than parts is in some of them only
+    with quiet():  # a class with fewer groups than parts is in some of them only
         split = StratifiedKFold(parts, shuffle=True, random_state=seed).split(first, labels[first])
         judged = [np.isin(of, part) for _, part in split]
-    return [(np.flatnonzero(~j), np.flatnonzero(j)) for j in judged]
+    pairs = [(train[~j], train[j]) for j in judged]
+    return pairs + [(train, np.flatnonzero(test))]*int(test.any())
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7b
 def _fit(views, labels, rows):
     "Logistic regression on some rows of two views of the photos."
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # a hundred steps are enough, whether it has converged or not
+    with quiet():  # a hundred steps are enough, whether it has converged or not
         model = LogisticRegression(C=2e-3, max_iter=100)
         return model.fit(np.concatenate([v[rows] for v in views]), np.tile(labels[rows], 2))
 
@@ -90,14 +99,15 @@ def out_of_fold(
     groups: np.ndarray,  # name of the group of each photo, n
     folds: int = 5,  # parts
     leave_out: np.ndarray | None = None,  # True for photos that are judged but not learned from, n
+    test: np.ndarray | None = None,  # True for test photos: all others judge them, and they judge none, n
     seed: int = 0,  # of the split
 ) -> np.ndarray:  # n × classes
     "Return probabilities of each photo's classes by classifiers that have not seen it."
-    k, d = labels.max()+1, X.shape[1]//2
+    k, d, test = labels.max()+1, X.shape[1]//2, np.zeros(len(X), bool) if test is None else test
     views, out = [X[:, :d].astype(np.float32), X[:, d:].astype(np.float32)], np.zeros((len(X), k))
     mean, std = views[0].mean(0), views[0].std(0)+1e-3
     views = [(v-mean)/std for v in views]
-    for learn, judge in progress(_folds(labels, groups, folds, seed), label='judging labels'):
+    for learn, judge in progress(_folds(labels, groups, folds, seed, test), label='judging labels'):
         trusted = learn if leave_out is None else learn[~leave_out[learn]]
         if len(np.unique(labels[trusted])) < k: trusted = learn
         model = _fit(views, labels, trusted)
@@ -105,17 +115,22 @@ def out_of_fold(
     return out
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a7
+_find = partial(find_label_issues, filter_by='prune_by_class', n_jobs=1)
+
+
 def judge_labels(
     X: np.ndarray,  # n × 2d, as for `out_of_fold`
     labels: np.ndarray,  # positions of classes, n
     groups: np.ndarray,  # name of the group of each photo, n
+    test: np.ndarray | None = None,  # True for test photos, n; their labels say nothing of the other photos
     rounds: int = 2,  # the second without the suspects of the first
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # suspected? (n), suspicion 0…1 (n), probabilities of classes
     "Return which labels are likely wrong; by cleanlab's `find_label_issues` and its normalised margin."
-    wrong = None
+    wrong, test = None, np.zeros(len(X), bool) if test is None else test
     for _ in range(rounds):
-        P = out_of_fold(X, labels, groups, leave_out=wrong)
-        wrong = find_label_issues(labels, P, filter_by='prune_by_class', n_jobs=1)
+        P = out_of_fold(X, labels, groups, leave_out=wrong, test=test)
+        wrong = _find(labels, P)
+        wrong[~test] = _find(labels[~test], P[~test])
     return wrong, 1-get_label_quality_scores(labels, P, method='normalized_margin'), P
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #70719a38
@@ -148,7 +163,7 @@ def _labels(photos, X):
     df, classes = photos.df, photos.classes
     if len(classes) < 2: return
     groups = df.group.where(df.group.astype(str) != '', df.sha256).astype(str).to_numpy()
-    wrong, score, P = judge_labels(X, photos.codes(df), groups)
+    wrong, score, P = judge_labels(X, photos.codes(df), groups, (df.split == 'test').to_numpy())
     for i in np.flatnonzero(wrong):
         own, best = classes.index(df.label[i]), int(P[i].argmax())
         if best == own: continue
@@ -177,20 +192,21 @@ def _outliers(X):
         yield i, 'outlier', 1-score[i], '', 'unlike all other photos'
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #baca9ab0
-def _look_at(path):
-    try: return look(decode(read_photo(path), 256))
+def _look_at(path, span):
+    try: return look(decode(read_photo(path), 256, span))
     except PhotoError: return (np.nan,)*3  # it can't be read any more
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #ba8d3d47
-def _looks(paths):
+def _looks(photos):
+    paths, one = photos.df.path.tolist(), partial(_look_at, span=photos.span)
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        rows = [*progress(pool.map(_look_at, paths), total=len(paths), label='looking at photos')]
+        rows = [*progress(pool.map(one, paths), total=len(paths), label='looking at photos')]
     return np.array(rows, float).reshape(-1, 3).T
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #739f5add
-def _poor(df):
+def _poor(photos):
     "Photos that are blurred, dark, bright or tiny."
-    bright, dark, blur = _looks(df.path.tolist())
+    df, (bright, dark, blur) = photos.df, _looks(photos)
     for i in np.flatnonzero(blur > .6): yield i, 'blurred', blur[i], '', 'hardly any fine detail'
     for i in np.flatnonzero(bright < .25):
         yield i, 'dark', 1-bright[i], '', f'its brightest parts have {bright[i]:.0%} of full brightness'
@@ -205,7 +221,7 @@ def open_source(
     source: object,  # a study or its folder, `Photos`, or what `read_photos` reads
 ) -> tuple[Study | None, Photos]:  # None where there is no study
     "Return a study and its photos; raise `UserError` when there are none."
-    if isinstance(source, str | Path) and Path(source, 'study.json').is_file(): source = Study(source)
+    if isinstance(source, str | Path) and (full_path(source)/'study.json').is_file(): source = Study(source)
     if isinstance(source, Study): return source, source.photos
     if isinstance(source, str | Path | pd.DataFrame | Photos): return None, read_photos(source)
     raise UserError(f'expected a study, photos, or a folder of one of them, not {type(source).__name__}')
@@ -232,7 +248,7 @@ def _all_issues(photos, reasons, looking):
         yield from _labels(photos, X)
         yield from _outliers(X[:, X.shape[1]//2-body.n_features:X.shape[1]//2])
     yield from _contradictions(photos)
-    if {'blurred', 'dark', 'bright', 'tiny'} & set(reasons): yield from _poor(photos.df)
+    if {'blurred', 'dark', 'bright', 'tiny'} & set(reasons): yield from _poor(photos)
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #9f58309a
 def _there(photos, say):

@@ -19,7 +19,8 @@ import pandas as pd
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..core import CsvLog, UserError, atomic, one_line, plural
+from ..core import UserError, atomic, full_path, in_order, one_line, plural
+from ..csv_files import CsvLog, guarded, unguarded
 from ..data.table import Photos
 
 # %% ../../nbs/api/51_cleaning.journal.ipynb #78704d08
@@ -44,7 +45,8 @@ class Journal:
         path: str | Path,  # a CSV file; the first decision makes it
     ):
         "Raise `UserError` when the file is not a journal or can't be read."
-        self.path, self._log = Path(path), CsvLog(path, COLUMNS, 'journal of decisions')
+        self.path = full_path(path, 'journal')
+        self._log = CsvLog(self.path, COLUMNS, 'journal of decisions')
         self._stamp, self.history = 'not read yet', []
         self.refresh()
 
@@ -144,7 +146,7 @@ def open_journal(
 ) -> Journal:
     "Return a journal; raise `UserError` when there is no such file."
     if isinstance(journal, Journal): return journal
-    if Path(journal).is_file(): return Journal(journal)
+    if full_path(journal, 'journal').is_file(): return Journal(journal)
     raise UserError(f'there is no journal {journal}; the first decision makes it')
 
 # %% ../../nbs/api/51_cleaning.journal.ipynb #a72e448e
@@ -208,7 +210,7 @@ def _tell(decisions, df, left, fates, unknown, stale):
         yield f"{plural(twice, 'copy', 'copies')} left out: the same photo had the new label already"
     if unknown: yield f"{plural(unknown, 'decision')} about photos that are not among these"
     if stale: yield f"{plural(stale, 'decision')} about labels that the photos no longer have"
-    if lost := sorted(set(df.label) - set(left.label)):
+    if lost := in_order(set(df.label) - set(left.label)):
         yield f"no photo is left in {plural(len(lost), 'class', 'classes')}: {', '.join(map(str, lost[:5]))}"
 
 # %% ../../nbs/api/51_cleaning.journal.ipynb #2ff033db
@@ -235,7 +237,7 @@ def apply_decisions(
     left = left.sort_values(['was', 'path']).drop_duplicates(['sha256', 'label', 'split'])
     notes = [*_tell(decisions, df, left, fates, unknown, stale)]
     beside = journal.path.parent if journal else Path()
-    if move: notes.append(_move(gone, Path(removed or beside/'removed')))
+    if move: notes.append(_move(gone, full_path(removed or beside/'removed')))
     for note in notes: say(note)
     if not before and journal and (beside/'study.json').is_file(): before = beside
     before = str(Path(before).absolute()) if before else photos.cleaned_from
@@ -264,7 +266,7 @@ def _note(folder, moves):
     "Add photos to the list of those that were moved."
     out, file, now = StringIO(newline=''), folder/'removed.csv', time.strftime('%Y-%m-%dT%H:%M:%S')
     for new, (old, label) in moves.items():
-        csv.writer(out).writerow([new.relative_to(folder).as_posix(), old, label, now])
+        csv.writer(out).writerow(map(guarded, [new.relative_to(folder).as_posix(), str(old), label, now]))
     with FileLock(folder/'.removed.csv.lock'), atomic(file) as part:
         before = file.read_bytes() if file.exists() else b''
         if before and not before.endswith(b'\n'): before += b'\r\n'
@@ -274,7 +276,7 @@ def _note(folder, moves):
 def _listed(folder):
     "Where the photos in a folder were before; the last line about a name counts."
     with (folder/'removed.csv').open(newline='', encoding='utf-8', errors='surrogateescape') as f:
-        return {row[0]: row[1] for row in csv.reader(f) if len(row) == 4}
+        return {unguarded(row[0]): unguarded(row[1]) for row in csv.reader(f) if len(row) == 4}
 
 # %% ../../nbs/api/51_cleaning.journal.ipynb #b99e4268
 def _move(gone, folder):
@@ -304,7 +306,7 @@ def restore_files(
     say: Callable = print,  # gets one-line messages
 ) -> int:  # photos that are back
     "Move deleted photos back to where they were; raise `UserError` when the folder has no list of them."
-    folder, back, kept = Path(folder), 0, []
+    folder, back, kept = full_path(folder), 0, []
     try: old = _listed(folder)
     except OSError:
         raise UserError(f'there is no {folder}/removed.csv; name the folder of the moved photos') from None

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from ..core import UserError, palette, plural
+from ..core import UserError, full_path, palette, plural
 from ..data.datasets import fetch_dataset
 from ..data.decode import decode, read_photo
 from ..data.scenes import CLASSES
@@ -51,7 +51,7 @@ def _photos(settings, mode):
         n = settings.get('per_class', 250)
         drawn = 'drawn by imgcls' + (', a few for a test' if mode == 'test' else '')
         return synth_folder(classes=tuple(classes), per_class=n), f'{n} photos a class, {drawn}'
-    folder = Path(name).expanduser()
+    folder = full_path(name)
     if folder.exists(): return folder.resolve(), f'your folder {folder}'
     return fetch_dataset(str(name)), f"the data set '{name}'"
 
@@ -152,8 +152,9 @@ def show_photos(
     down = max(1, -(-len(rows)//columns))
     fig, axes = plt.subplots(down, columns, figsize=(1.1*columns, (1.3 + .14*lines)*down), squeeze=False)
     for ax in axes.flat: ax.axis('off')
-    for ax, path, text in zip(axes.flat, rows.path, texts):
-        ax.imshow(decode(read_photo(path), 96))
+    spans = rows.get('span', ['']*len(rows))  # of grey photos with more than 8 bits
+    for ax, path, text, span in zip(axes.flat, rows.path, texts, spans):
+        ax.imshow(decode(read_photo(path), 96, span))
         ax.set_title(text, fontsize=8, parse_math=False)
     if not len(rows): fig.suptitle('no photo to show')
     fig.tight_layout()

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from ..core import UserError, atomic, cache_dir, reachable
+from ..core import UserError, atomic, cache_dir, quiet_import, reachable
+from ..csv_files import write_csv
 
 # %% ../../nbs/api/12_data.datasets.ipynb #1af5be67
 _FASTAI = dict(  # our name = name in fastai's `URLs`
@@ -46,6 +47,7 @@ def _check_server(name, url, folder):
 
 def _from_fastai(name):
     "Folder of a dataset that fastai serves."
+    quiet_import('fastai.torch_basics')
     from fastai.data.external import URLs, fastai_path, untar_data
     url = getattr(URLs, _FASTAI[name])
     archive = url.split('/')[-1]
@@ -69,6 +71,7 @@ def _unzip(url, folder):
 
 def _from_archive(name):
     "Folder of a dataset that is a zip file on the web."
+    quiet_import('fastai.torch_basics')
     from fastai.data.external import fastai_path
     url, folder = _ARCHIVES[name], fastai_path('data')/name
     if not folder.is_dir():
@@ -156,7 +159,7 @@ def _unpack(snapshot, name, root):
     if not rows:
         raise UserError(f"'{name}' has no column of photos with a column of labels; "
                         'download it and make class folders')
-    pd.DataFrame(rows).to_csv(root/'photos.csv', index=False)
+    write_csv(pd.DataFrame(rows), root/'photos.csv')
 
 # %% ../../nbs/api/12_data.datasets.ipynb #f96710c9
 def _inner(folder):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ..core import UserError, atomic, cache_dir, progress
+from ..core import UserError, atomic, cache_dir, full_path, progress
 from .animals import animal_shapes
 from .scenery import backdrop, cover, merge_planes, texture, trunk
 from .scenes import CLASSES, LIGHTS, VERSION, generator, scene
@@ -301,7 +301,7 @@ def synth_folder(
     plan = (classes, int(per_class), int(seed), float(wrong), float(near), float(imbalance))
     made_of = json.dumps(dict(version=VERSION, side=int(side), plan=plan))
     name = hashlib.blake2b(made_of.encode(), digest_size=6).hexdigest()
-    out = Path(out).expanduser() if out else cache_dir('synth', name)
+    out = full_path(out) if out else cache_dir('synth', name)
     rows = _plan(*plan)
     _claim(out, made_of, {r['path'] for r in rows} | {'truth.csv'})
     todo = _todo(rows, out)

@@ -9,7 +9,7 @@ __all__ = ['COLUMNS', 'LICENCES', 'check_photos', 'Photos', 'read_photos']
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -19,13 +19,24 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from ..core import UserError, atomic, plural, progress
+from ..core import UserError, atomic, full_path, in_order, plural, progress, whole
 from .datasets import fetch_dataset
-from .decode import PhotoError, Reason, decode, read_photo, taken
-from .duplicates import LOOK_SIDE, look_at, near_duplicates
+from imgcls.data.decode import (
+    Extremes,
+    PhotoError,
+    about_colours,
+    about_span,
+    decode,
+    extremes,
+    read_photo,
+    span_of,
+    taken,
+)
+from .duplicates import LOOK_SIDE, look_at, merge_copies, near_duplicates
 from .files import Skipped, list_photos, skipped, skipped_table
 from imgcls.data.split import (
     available_sizes,
+    check_given,
     check_share,
     choose_test,
     find_bursts,
@@ -36,20 +47,21 @@ from imgcls.data.split import (
 from .split import class_weights as weights_of
 
 # %% ../../nbs/api/15_data.table.ipynb #85ce8644
-_FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera']
+_FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera', 'span']
 
 
-def _check_one(i, path, use, side, known):
-    "The facts about one photo, or why it can't be used."
+def _check_one(i, path, use, side, known, span):
+    "The facts about one photo, or why it can't be used; its `Extremes` where its span must be known first."
     try:
         data = read_photo(path)
-        sha = hashlib.sha256(data).hexdigest()
-        if sha in known: return sha, *known[sha], *taken(data)
-        img = decode(data, side)
+        if not span and (found := extremes(data)): return found
+        sha = hashlib.sha256(data + span.encode()).hexdigest()  # of what is seen, which depends on the span
+        if sha in known: return sha, *known[sha], *taken(data), span
+        img = decode(data, side, span)
         img.info['look'] = look_at(data, img, side)
         if use: use(i, sha, img)
     except PhotoError as e: return skipped(path, e.reason, str(e))
-    return sha, *img.info['size'], img.info['look'], *taken(data)
+    return sha, *img.info['size'], img.info['look'], *taken(data), span
 
 # %% ../../nbs/api/15_data.table.ipynb #da66135d
 def _in_portions(f, n, workers, size=16):
@@ -65,6 +77,20 @@ def _in_portions(f, n, workers, size=16):
         for d in running: yield from d.result()
     finally: pool.shutdown(cancel_futures=True)
 
+# %% ../../nbs/api/15_data.table.ipynb #span0002
+def _facts(rows, one, workers):
+    "What `one(i, span)` returns for each photo, and the largest value of those with more than 8 bits."
+    facts, spans = [None]*len(rows), rows.span.tolist() if 'span' in rows else ['']*len(rows)
+
+    def ask(which, label):
+        results = _in_portions(lambda k: one(which[k], spans[which[k]]), len(which), workers)
+        for k, fact in progress(results, len(which), label): facts[which[k]] = fact
+    ask(range(len(rows)), 'photos')
+    deep = {i: f for i, f in enumerate(facts) if isinstance(f, Extremes)}
+    spans = dict.fromkeys(deep, span_of([*deep.values()]))
+    if deep: ask([*deep], 'grey photos')
+    return facts, [deep[i].high if i in deep else np.nan for i in range(len(rows))]
+
 # %% ../../nbs/api/15_data.table.ipynb #88c9e8cd
 def check_photos(
     rows: pd.DataFrame,  # photos with path, from `list_photos`
@@ -74,21 +100,20 @@ def check_photos(
     known: dict | None = None,  # sha256 → (width, height, look) of photos that are not decoded and not used
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with the facts above; skipped files
     "Read each photo once; a `PhotoError`, also one of `use`, leaves it out, any other error ends the work."
-    paths, known, facts = rows.path.tolist(), known or {}, [None]*len(rows)
+    paths, known = rows.path.tolist(), known or {}
     if use is None: side = LOOK_SIDE
-    work = lambda i: _check_one(i, paths[i], use, side, known)
-    results = _in_portions(work, len(paths), workers or min(os.cpu_count() or 1, 16))
-    for i, fact in progress(results, len(paths), 'photos'): facts[i] = fact
+    one = lambda i, span: _check_one(i, paths[i], use, side, known, span)
+    facts, peaks = _facts(rows, one, workers or min(os.cpu_count() or 1, 16))
     bad = [f for f in facts if isinstance(f, Skipped)]
     good = [f for f in facts if not isinstance(f, Skipped)]
     found = pd.DataFrame(good, columns=_FACTS)
-    usable = rows[[not isinstance(f, Skipped) for f in facts]].reset_index(drop=True)
+    usable = rows.assign(peak=peaks)[[not isinstance(f, Skipped) for f in facts]].reset_index(drop=True)
     return usable.assign(**found), skipped_table(bad)
 
 # %% ../../nbs/api/15_data.table.ipynb #f5078c61
 COLUMNS = ['path', 'label', 'split', 'order', 'sizes', 'sha256', 'width', 'height', 'group',
            'source', 'licence', 'author', 'url']
-_NOTED = ['corrected', 'removed']  # kept where a list of a cleaned study brings them
+_NOTED = ['corrected', 'removed', 'span']  # kept where some photos have them
 
 
 def _no_pairs(): return pd.DataFrame(columns=['a', 'b', 'kind'], dtype=str)
@@ -104,6 +129,7 @@ class Photos:
     notes: list[str] = field(default_factory=list)  # what the user should know
     origin: str = ''  # absolute path of the folder or CSV file, or the name of a dataset
     cleaned_from: str = ''  # folder of the study whose cleaned photos these are
+    natural: bool = True  # is class 2 before class 10? Not in photos that an earlier imgcls saved
 
     def __post_init__(self):
         missing = [c for c in COLUMNS if c not in self.df]
@@ -115,8 +141,9 @@ class Photos:
 # %% ../../nbs/api/15_data.table.ipynb #value001
 @patch(as_prop=True)
 def classes(self: Photos) -> list[str]:
-    "The labels, sorted."
-    return sorted(self.df.label.unique().tolist())
+    "The labels in order."
+    labels = self.df.label.unique().tolist()
+    return in_order(labels) if self.natural else sorted(labels)
 
 # %% ../../nbs/api/15_data.table.ipynb #0f252fec
 @patch(as_prop=True)
@@ -129,6 +156,12 @@ def test(self: Photos) -> pd.DataFrame:
 def sizes(self: Photos) -> list:
     "The training sizes that every class can give."
     return available_sizes(self.df)
+
+# %% ../../nbs/api/15_data.table.ipynb #span0003
+@patch(as_prop=True)
+def span(self: Photos) -> str:
+    "The values that are shown black and white in grey photos with more than 8 bits; '' where there are none."
+    return next((s for s in self.df.get('span', []) if s), '')
 
 # %% ../../nbs/api/15_data.table.ipynb #shared01
 @patch(as_prop=True)
@@ -148,7 +181,7 @@ def __repr__(self: Photos):
 # %% ../../nbs/api/15_data.table.ipynb #3fdc27d6
 @patch
 def _repr_html_(self: Photos):
-    counts = pd.crosstab(self.df.label, self.df.split)
+    counts = pd.crosstab(self.df.label, self.df.split).loc[self.classes]
     more = f'<p>and {len(counts) - 20:,} more</p>' if len(counts) > 20 else ''
     return f'<p>{escape(repr(self))}</p>{counts.head(20).to_html()}{more}'
 
@@ -171,12 +204,12 @@ def fewer(
     most: int | dict[str, int],  # training photos to keep, the first ones: of each class, or by class
 ) -> Photos:  # with the same test photos
     "Return photos with fewer for training; raise `UserError` for an unknown class, or where none is kept."
-    if isinstance(most, int): most = dict.fromkeys(self.classes, most)
+    if not isinstance(most, Mapping): most = dict.fromkeys(self.classes, most)
     for label, n in most.items():
         if label not in self.classes:
             raise UserError(f"no class '{label}'; there are {', '.join(self.classes[:10])}")
-        if n < 1: raise UserError(f"class '{label}' would keep {n} training photos; at least 1 is needed")
-    limit = self.df.label.map(most).fillna(np.inf)
+        whole(n, f"the number of training photos to keep of class '{label}'")
+    limit = self.df.label.map({label: int(n) for label, n in most.items()}).fillna(np.inf)
     return replace(self, df=self.df[self.df.order < limit])
 
 # %% ../../nbs/api/15_data.table.ipynb #value004
@@ -219,42 +252,15 @@ def id(
 ) -> str:  # 12 hexadecimal digits
     "A name made of the content: the same photos, labels and split have the same name, wherever they lie."
     rows = sorted(zip(*(self.df[c].astype(str) for c in ('sha256', 'label', 'split', 'group', 'sizes'))))
+    if (classes := self.classes) != sorted(classes): rows.append(classes)  # in which probabilities are kept
     return hashlib.blake2b(json.dumps(rows).encode(), digest_size=6).hexdigest()
-
-# %% ../../nbs/api/15_data.table.ipynb #copies01
-def _merge_copies(rows):
-    "One row for each content within a label and a split, with all its size folders; the copies left out."
-    key = ['sha256', 'label', 'split']
-    # 'a.jpg' is kept rather than 'a (copy).jpg'
-    rows = rows.assign(length=rows.path.str.len())
-    rows = rows.sort_values([*key, 'length', 'path'], ignore_index=True).drop(columns='length')
-    again, twice = rows.duplicated(key), rows.duplicated(key, keep=False)
-    by = rows[twice].groupby(key, sort=False)
-    first = by.path.transform('first')
-    copy = again & ((rows.sizes == '') | rows.duplicated([*key, 'sizes']))
-    copies = [skipped(p, Reason.SAME, f'same content as {first[i]}') for i, p in rows.path[copy].items()]
-    rows.loc[twice, 'sizes'] = by.sizes.transform(lambda s: ','.join(sorted(set(s) - {''}, key=int)))
-    return rows[~again].reset_index(drop=True), skipped_table(copies)
 
 # %% ../../nbs/api/15_data.table.ipynb #db586ddf
 def _two_classes(rows):
-    labels = sorted(rows.label.unique())
+    labels = rows.label.unique()
     if len(labels) == 1:
         raise UserError(f"only one class, '{labels[0]}' with {plural(len(rows), 'photo')}; a classifier "
                         'needs two: add a folder of another class, or give the folder that holds them')
-
-# %% ../../nbs/api/15_data.table.ipynb #9e3516ea
-def _given_split(rows):
-    "Check the test set that the user brought; return notes."
-    train, test = (set(rows.label[rows.split == s]) for s in ('train', 'test'))
-    if not train or not test:
-        which = 'test' if train else 'training'
-        raise UserError(f'no usable {which} photos are left; the others can not be read')
-    if odd := sorted(test - train):
-        n = int((rows.label[rows.split == 'test'] == odd[0]).sum())
-        raise UserError(f"class '{odd[0]}' has {plural(n, 'test photo')} but none for training; "
-                        'add some, or choose the classes to use')
-    return [f"class '{c}' has no test photos" for c in sorted(train - test)]
 
 # %% ../../nbs/api/15_data.table.ipynb #8a39b303
 def _about_duplicates(d):
@@ -272,7 +278,7 @@ def _about_duplicates(d):
 
 def _about_groups(photos):
     "A note on test photos that share a group, but no look, with training photos."
-    d = photos.duplicates
+    d = photos.duplicates[lambda d: d.split_a != d.split_b]  # those are told already
     alike = {*d.a, *d.b}
     n = int((photos.shared & ~photos.test.path.isin(alike)).sum())
     return [f'{plural(n, "test photo")} of a group, place or burst that training photos are of too: '
@@ -282,7 +288,7 @@ def _about_groups(photos):
 def _locate(source):
     "What `list_photos` reads, the title, the origin and the study whose cleaned photos these are."
     if isinstance(source, pd.DataFrame): return source, '', '', ''
-    path = Path(os.path.abspath(Path(source).expanduser()))
+    path = full_path(source, 'the source of the photos')
     if not os.path.lexists(path):
         name = str(source)
         return fetch_dataset(name), name.split('/')[-1], name, ''
@@ -299,7 +305,7 @@ def _usable(rows, check):
         reasons = sorted(set(bad.reason))[:3]
         raise UserError(f"none of the {plural(len(bad), 'photo')} can be used: {', '.join(reasons)}")
     _two_classes(rows)
-    lost = sorted(labels - set(rows.label))
+    lost = in_order(labels - set(rows.label))
     return rows, bad, [f"class '{c}' has no usable photo and is left out" for c in lost]
 
 # %% ../../nbs/api/15_data.table.ipynb #read0001
@@ -320,8 +326,9 @@ def read_photos(
     rows, left_out, notes = list_photos(found, classes)
     given = (rows.split != '').any()
     rows, bad, more = _usable(rows, check)
-    rows, copies = _merge_copies(rows)
-    notes += more + (_given_split(rows) if given else [])
+    rows, copies = merge_copies(rows)
+    notes += more + about_span(rows.span, rows.peak) + about_colours(rows.path, rows.look)
+    if given: notes += check_given(rows)
     pairs = near_duplicates(rows)
     rows['burst'], about = find_bursts(rows, burst)
     rows['group'] = join_groups(rows, pairs)
@@ -341,16 +348,16 @@ _KEY = b'imgcls.photos'
 def save(
     self: Photos,
     path: str | Path,  # the file to write, '….parquet'
-) -> Path:  # the same path
+) -> Path:  # absolute
     "Write everything into one file, whole or not at all."
     import pyarrow as pa
     from pyarrow import parquet
-    about = dict(name=self.name, notes=self.notes, origin=self.origin, cleaned_from=self.cleaned_from,
-                 skipped=self.skipped.to_dict('records'), pairs=self.pairs.to_dict('records'))
+    about = {k: getattr(self, k) for k in ('name', 'notes', 'origin', 'cleaned_from', 'natural')}
+    about |= dict(skipped=self.skipped.to_dict('records'), pairs=self.pairs.to_dict('records'))
     table = pa.Table.from_pandas(self.df)
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(about)})
     with atomic(path) as part: parquet.write_table(table, part)
-    return Path(path)
+    return full_path(path)
 
 # %% ../../nbs/api/15_data.table.ipynb #load0001
 @patch(cls_method=True)
@@ -360,6 +367,7 @@ def load(
 ) -> Photos:
     "Return photos that were kept; raise `UserError` when the file is missing or damaged."
     from pyarrow import parquet
+    path = full_path(path)
     try:
         table = parquet.read_table(path)
         about = json.loads((table.schema.metadata or {}).get(_KEY, b'null'))
@@ -370,7 +378,7 @@ def load(
     if about is None: raise UserError(f'{path} holds a table but not photos; read it with read_photos')
     about['skipped'] = pd.DataFrame(about['skipped'], columns=['path', 'reason', 'text'], dtype=str)
     about['pairs'] = pd.DataFrame(about['pairs'], columns=['a', 'b', 'kind'], dtype=str)
-    return cls(df, **about)
+    return cls(df, **(dict(natural=False) | about))
 
 # %% ../../nbs/api/15_data.table.ipynb #3142e38c
 def _cc(kind): return f'CC {kind.upper()} 4.0', f'https://creativecommons.org/licenses/{kind}/4.0/'

@@ -9,7 +9,6 @@ __all__ = ['printable', 'read_model', 'write_model']
 import json
 import math
 import re
-import warnings
 from pathlib import Path
 
 import torch
@@ -17,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from ..core import UserError, atomic, plural
+from ..borrowed import usual_torch
+from ..core import UserError, atomic, plural, quiet, quiet_import
 from ..training.features import METHODS
 from ..training.head import body_and_head
 from ..training.models import fastai_arch, find_body, find_weights, load_body
@@ -48,6 +48,7 @@ def _flat(d): return isinstance(d, dict) and all(isinstance(v, str | int | float
 
 # %% ../../nbs/api/60_deploy.file.ipynb #a2af3320
 _NUMBERS = None, 'float32', 'bfloat16', 'float16'
+_NUMBER = r'(-?\d{1,9}(?:\.\d+)?(?:e[+-]\d\d)?)'  # as `data.decode.span_of` writes it
 _SCORED = dict(resized=(None, 'pillow'), numbers=_NUMBERS, steps=(None, *range(10_000)))
 
 
@@ -59,6 +60,9 @@ def _check_transform(t):
     if t['method'] not in METHODS: return f"method is '{t['method'][:20]}'; expected {' or '.join(METHODS)}"
     if not (_three(t.get('mean'), -100) and _three(t.get('std'), 1e-6)):
         return 'mean and std must be three numbers each, those of std above 0'
+    span = re.fullmatch(f'{_NUMBER},{_NUMBER}', s := str(t.get('span', '0,255')))
+    if not span or float(span[1]) > float(span[2]):
+        return f"span is '{s[:20]}', and must be two numbers such as 0,4095, the smaller one first"
     return next((f'{k} is {str(t[k])[:20]}' for k, known in _SCORED.items() if t.get(k) not in known), '')
 
 # %% ../../nbs/api/60_deploy.file.ipynb #fadf73b0
@@ -151,10 +155,10 @@ def _with_head(file, d, state):
 # %% ../../nbs/api/60_deploy.file.ipynb #f647b42e
 def _vision_model(arch, n):
     "The net of fastai's `vision_learner`, with random weights."
+    quiet_import('fastai.vision.learner')
     from fastai.vision.learner import create_timm_model, create_vision_model
     known = fastai_arch(arch)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with quiet():
         if isinstance(known, str): return create_timm_model(known, n, pretrained=False)[0]
         return create_vision_model(known, n, pretrained=False)
 
@@ -192,6 +196,7 @@ def _try(file, module, d):
     if not out.isfinite().all(): raise UserError(f'{file} is damaged: its scores are not numbers')
 
 # %% ../../nbs/api/60_deploy.file.ipynb #1ccd0c1b
+@usual_torch()
 def read_model(
     file: str | Path,  # a model.safetensors of a study, or what `write_model` wrote
 ) -> tuple[nn.Module, dict]:  # the net, in eval mode, and its description

@@ -8,11 +8,10 @@ __all__ = ['Model']
 # %% ../../nbs/api/61_deploy.model.ipynb #27ceb289
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,9 @@ from fastcore.basics import patch
 from PIL import Image
 from torch import nn
 
-from ..core import UserError, plural, progress
-from ..data.decode import PhotoError, Reason, decode, read_photo
+from ..borrowed import as_before
+from ..core import UserError, full_path, plural, progress, quiet_import
+from ..data.decode import PhotoError, Reason, decode, photo_bytes
 from ..data.files import photo_files
 from .file import printable, read_model, write_model
 from ..studies.study import Study
@@ -53,24 +53,6 @@ class Model:
         if isinstance(a, float): parts.append(f"{a:.1%} of {f.get('n_test', '?')} test photos right")
         return printable(f"Model: {', '.join(parts)}")
 
-# %% ../../nbs/api/61_deploy.model.ipynb #e4bcc9d1
-_FILES = {'1': 'PNG', 'L': 'PNG', 'LA': 'PNG', 'P': 'PNG', 'RGB': 'PNG', 'RGBA': 'PNG',
-          'I': 'TIFF', 'I;16': 'TIFF', 'F': 'TIFF'}  # without loss
-
-
-def _content(photo):
-    "The bytes of a photo, which may be a path, a PIL picture or the bytes themselves."
-    if isinstance(photo, bytes | bytearray): return bytes(photo)
-    if isinstance(photo, str | Path): return read_photo(photo)
-    from PIL import ImageOps
-    try:
-        img, file = ImageOps.exif_transpose(photo), BytesIO()
-        if img.mode not in _FILES: img = img.convert('RGB')
-        fast = dict(compress_level=0) if _FILES[img.mode] == 'PNG' else {}
-        img.save(file, _FILES[img.mode], **fast)
-    except Exception as e: raise PhotoError(Reason.DAMAGED, f"the picture can't be read ({e})") from None
-    return file.getvalue()
-
 # %% ../../nbs/api/61_deploy.model.ipynb #ec7d666a
 def _as_fastai(img, res, method):
     "A picture as fastai's `Resize` shows a test photo."
@@ -85,9 +67,11 @@ def _square(photo, t):
     "A photo as the net wants it, 1 × 3 × res × res, or the reason why it can't be read."
     if isinstance(photo, _Unread): return photo.why
     try:
-        if t.get('resized') == 'pillow': return _as_fastai(decode(_content(photo)), t['res'], t['method'])
-        return to_pixels([decode(_content(photo), t['res'])], t['res'], t['method'], t['resample'])
+        fastai = t.get('resized') == 'pillow'
+        img = decode(photo_bytes(photo), None if fastai else t['res'], t.get('span', ''))
     except PhotoError as e: return str(e)
+    if fastai: return _as_fastai(img, t['res'], t['method'])
+    return to_pixels([img], t['res'], t['method'], t['resample'])
 
 # %% ../../nbs/api/61_deploy.model.ipynb #7ef706b3
 @dataclass
@@ -103,18 +87,59 @@ def _in_folder(folder):
     files, skipped = photo_files(folder)
     return [(f, f) for f in files] + [(s.path, _Unread(s.text)) for s in skipped if s.reason not in _OTHER]
 
+# %% ../../nbs/api/61_deploy.model.ipynb #2e9a39ce
+_EXPECTED = 'expected a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these'
+
+
+def _checked(array):
+    "An array of colours from 0 to 255; raise `UserError` for another."
+    if array.dtype == np.uint8 and (array.ndim == 2 or array.ndim == 3 and array.shape[2] == 3): return array
+    form = ' × '.join(map(str, array.shape))
+    raise UserError('expected an array of height × width × 3 or height × width, uint8, '
+                    f'not {form}, {array.dtype}')
+
+
+def _read(file):
+    "What is in an open file, from its beginning where it can be found."
+    try:
+        if getattr(file, 'seekable', bool)(): file.seek(0)
+        data = file.read()
+    except (OSError, ValueError) as e: raise UserError(f"can't read the open file ({e})") from None
+    if isinstance(data, bytes): return data
+    kind = type(data).__name__
+    raise UserError(f"expected a file of bytes, as open(path, 'rb') gives it, not one of {kind}")
+
+# %% ../../nbs/api/61_deploy.model.ipynb #2e9a39cf
+def _one_photo(p):
+    "A photo as `photo_bytes` takes it, a path as text; None for what can't be a photo."
+    if isinstance(p, str | os.PathLike): return os.path.expanduser(os.fsdecode(p))
+    if isinstance(p, Image.Image | bytes): return p
+    if isinstance(p, bytearray | memoryview): return bytes(p)
+    if isinstance(p, np.ndarray) and (p.dtype.kind not in 'OUS' or not p.ndim): return _checked(p)
+    if callable(getattr(p, 'read', None)): return _read(p)
+
+
+def _photos(asked):
+    "What somebody asked about, as a list for `photo_bytes`."
+    if (one := _one_photo(asked)) is not None: return [one]
+    if not isinstance(asked, Iterable) or isinstance(asked, Mapping | pd.DataFrame | torch.Tensor):
+        raise UserError(f'{_EXPECTED}, not {type(asked).__name__}')
+    asked = list(asked)
+    photos = [_one_photo(p) for p in asked]
+    wrong = next((type(p).__name__ for p, photo in zip(asked, photos) if photo is None), '')
+    if wrong: raise UserError(f'{_EXPECTED}, not a list with {wrong} in it')
+    return photos
+
 # %% ../../nbs/api/61_deploy.model.ipynb #2e9a39cd
 def _named(photos):
     "Name and photo for each photo, an `_Unread` where a file can't be one."
     out = []
-    one = isinstance(photos, str | Path | bytes | bytearray | Image.Image)
-    for i, p in enumerate([photos] if one else photos, 1):
-        if isinstance(p, bytes | bytearray | Image.Image): out.append((f'photo {i}', p))
-        elif not isinstance(p, str | Path):
-            raise UserError(f'expected paths, folders, PIL pictures or bytes, not {type(p).__name__}')
-        elif os.path.isdir(path := os.path.expanduser(p)): out += _in_folder(path)
-        elif os.path.exists(path): out.append((path, path))
-        else: out.append((path, _Unread('no such file or folder')))
+    for i, p in enumerate(_photos(photos), 1):
+        if not isinstance(p, str): out.append((f'photo {i}', p))
+        elif not p: out.append((p, _Unread('the path is empty')))
+        elif os.path.isdir(p): out += _in_folder(p)
+        elif os.path.exists(p): out.append((p, p))
+        else: out.append((p, _Unread('no such file or folder')))
     if all(isinstance(p, _Unread) for _, p in out):
         why = f': {out[0][0]} ({out[0][1].why})' if out else ''
         raise UserError(f'no photo found{why}; name photos (JPEG, PNG, …) or folders of them')
@@ -160,9 +185,10 @@ def _as_scored(model, device):
 
 # %% ../../nbs/api/61_deploy.model.ipynb #1a36204e
 @patch
+@as_before()
 def scores(
     self: Model,
-    photos: object,  # a path, a folder (with all folders in it), a PIL picture, bytes, or a list of these
+    photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
 ) -> tuple[list[str], list[str], np.ndarray]:  # names; why a photo can't be read, or ''; photos × classes
     "Return probabilities, NaN for a photo that can't be read; raise `UserError` when there is no photo."
     named, t, device = _named(photos), self.transform, default_device()
@@ -203,7 +229,7 @@ def best_labels(
 @patch
 def predict(
     self: Model,
-    photos: object,  # a path, a folder (with all folders in it), a PIL picture, bytes, or a list of these
+    photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
 ) -> pd.DataFrame:  # a row a photo: path, label, probability, second, second_probability, reason
     "Return the two most probable labels of each photo; raise `UserError` when there is no photo."
     return self.best_labels(*self.scores(photos))
@@ -234,11 +260,11 @@ def _choose(st, say):
 @patch(cls_method=True)
 def load(
     cls: Model,
-    path: str | Path,  # a study, the folder of a run, or a model's file
+    path: str | Path | Study,  # a study or its folder, the folder of a run, or a model's file
     say: Callable = print,  # gets one line when a run had to be chosen
 ) -> Model:  # on the processor, in eval mode
     "Return the model of a study, run or file; raise `UserError` when it can't be used."
-    path = Path(path).expanduser()
+    path = path.path if isinstance(path, Study) else full_path(path, 'the study, run or model')
     if not path.exists(): raise UserError(f'there is no study, run or model at {path}')
     file = path
     if path.is_dir():
@@ -265,7 +291,7 @@ def model(
 @patch(nm='predict')
 def _predict(
     self: Study,
-    photos: object,  # a path, a folder (with all folders in it), a PIL picture, bytes, or a list of these
+    photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
     run: str = '',  # name of a run; '': the one that the headline speaks of
     say: Callable = print,  # gets one line when a run had to be chosen
 ) -> pd.DataFrame:  # a row a photo, as from `Model.predict`
@@ -280,7 +306,7 @@ def save(
     overwrite: bool = False,  # replace a file that is there already?
 ) -> Path:  # the file
     "Write one file that needs nothing else; raise `UserError` when it exists or can't be written."
-    path = Path(path).expanduser()
+    path = full_path(path, 'the model')
     if path.is_dir(): raise UserError(f'{path} is a folder; name a file in it, such as {path}/a.safetensors')
     if path.exists() and not overwrite:
         raise UserError(f'{path} exists; name another file, or say overwrite=True')
@@ -298,7 +324,8 @@ def _same_classes(mine, theirs):
     more = some("the model doesn't know", [c for c in theirs if c not in mine])
     if not less and not more:
         raise UserError(f"the classes come in another order: the model has {', '.join(mine)}, "
-                        f"the DataLoaders have {', '.join(theirs)}; use CategoryBlock(vocab=model.classes)")
+                        f"the DataLoaders have {', '.join(theirs)}; "
+                        'use CategoryBlock(vocab=model.classes, sort=False)')
     why = '; '.join(filter(None, [less, more]))
     raise UserError(f'the classes differ: {why}; a model can only be trained further with its own classes')
 
@@ -309,6 +336,7 @@ def to_learner(
     dls: object,  # fastai `DataLoaders` with the classes of the model; a missing `Normalize` is added
 ):  # a fastai `Learner` on a copy of the net
     "Return a fastai `Learner` to train further; raise `UserError` when the classes differ."
+    quiet_import('fastai.torch_basics')
     from fastai.vision.all import CrossEntropyLossFlat, Learner, Normalize, accuracy
     from fastai.vision.learner import default_split, model_meta
     _same_classes(list(self.classes), [str(c) for c in getattr(dls, 'vocab', [])])

@@ -7,18 +7,16 @@ __all__ = ['Card', 'model_card', 'photo_page']
 
 # %% ../../nbs/api/62_deploy.share.ipynb #sh000006
 import re
-from base64 import b64encode
 from html import escape
-from io import BytesIO
 
 import numpy as np
 
 from ..core import UserError, plural
-from ..data.decode import decode
 from ..data.table import LICENCES
 from .file import printable
 from .model import Model
 from ..explorer.confusion import confusion
+from ..explorer.thumbnails import shown_photo
 from ..studies.study import Study
 from ..training.calibration import calibration_summary
 from ..training.models import find_weights
@@ -136,14 +134,6 @@ def model_card(
     return Card('\n\n'.join(filter(None, parts)) + '\n')
 
 # %% ../../nbs/api/62_deploy.share.ipynb #sh000022
-def _thumbnail(content, side=160):
-    "A small JPEG of a photo as an address."
-    img, out = decode(content, side), BytesIO()
-    img.thumbnail((side, side))
-    img.save(out, 'JPEG', quality=80)
-    return f'data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}'
-
-
 def _bars(classes, probs, most=5):
     "The most probable classes with bars."
     rows = [(escape(printable(classes[i])), float(probs[i])) for i in np.argsort(probs)[::-1][:most]]
@@ -156,7 +146,8 @@ def _answer(model, name, content):
     "HTML about one photo."
     name, (_, [reason], [probs]) = escape(printable(name)), model.scores(content)
     if reason: return f'<p>{name}: {escape(printable(reason))}</p>'
-    photo = f'<img alt="" src="{_thumbnail(content)}"><figcaption>{name}</figcaption>'
+    shown, _ = shown_photo(content, span=model.transform.get('span', ''))
+    photo = f'<img alt="" src="{shown}"><figcaption>{name}</figcaption>'
     return f'<figure style="margin:1em 0">{photo}<table>{_bars(model.classes, probs)}</table></figure>'
 
 # %% ../../nbs/api/62_deploy.share.ipynb #sh000023

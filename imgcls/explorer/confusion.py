@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from ..core import UserError, image, plural, shade
+from ..core import UserError, full_path, image, in_order, plural, shade
+from ..csv_files import read_csv
 from ..studies.stats import THIS_CLASSIFIER, accuracy_interval, difference, wilson
 from ..studies.study import Study
 from ..studies.tables import test_groups
@@ -111,13 +112,15 @@ def _of_frame(t, title):
     if 'label' not in t:
         there = ', '.join(map(str, t.columns[:8]))
         raise UserError(f"{title}: a column 'label' with the true class is expected; there are {there}")
+    if n := int(t.label.isna().sum()):
+        raise UserError(f"{title}: {plural(n, 'row')} without a label; name the true class of each photo")
     columns = [c for c in t.columns if c not in ('label', 'path', 'predicted')]
     try: probs = t[columns].to_numpy(np.float64)
     except (ValueError, TypeError):
         raise UserError(f'{title}: every column but label, path and predicted is expected to hold '
                         "a class's probabilities, as numbers") from None
     labels, classes = t.label.astype(str), [str(c) for c in columns]
-    if unknown := sorted(set(labels)-set(classes)):
+    if unknown := in_order(set(labels)-set(classes)):
         raise UserError(f"{title}: {plural(len(unknown), 'label')} without a column of probabilities, "
                         f"such as '{unknown[0]}'; add the column")
     targets = labels.map({c: k for k, c in enumerate(classes)}).to_numpy(np.int64)
@@ -131,10 +134,8 @@ def _of_file(path):
         if len(mine): return replace(p, runs=mine)
         raise UserError(f'{path} is damaged, or the photos changed since; start the same study again')
     if path.is_dir(): return _of_study(Study(path))
-    try: return _of_frame(pd.read_csv(path, dtype=dict(label=str)), path.name)
-    except FileNotFoundError: raise UserError(f'there is no study and no CSV file {path}') from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise UserError(f"{path} can't be read as a CSV file: {e}") from None
+    if not path.exists(): raise UserError(f'there is no study and no CSV file {path}')
+    return _of_frame(read_csv(path), path.name)
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #adf0d11f
 def predictions(
@@ -149,7 +150,7 @@ def predictions(
     if probs is not None:
         paths = None if paths is None else [str(p) for p in paths]
         return _one_run('predictions', classes, source, probs, paths)
-    if isinstance(source, str | Path): return _of_file(Path(source))
+    if isinstance(source, str | Path): return _of_file(full_path(source, 'study or CSV file'))
     if isinstance(source, pd.DataFrame): return _of_frame(source, 'the table')
     if hasattr(source, 'get_preds'): return _of_fastai(source, *source.get_preds())
     if hasattr(source, 'learn') and hasattr(source, 'dl'):  # fastai's ClassificationInterpretation

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import atomic, plural, progress
+from ..core import atomic, full_path, plural, progress
 from .confusion import predictions
 from .host import ExplorerHost, b64, shares, short_name, top_class
 from .page import Html, fragment, page
@@ -62,7 +62,7 @@ def _inside_nearest(host, order, budget):
         if size > budget: break
         for t in near:
             if t.at in train: continue
-            thumb, label = small_jpeg(t.path, 80, 55), p.classes.index(t.label)
+            thumb, label = small_jpeg(t.path, 80, 55, host.span), p.classes.index(t.label)
             train[t.at] = dict(at=len(train), thumb=thumb, file=short_name(t.path, 0), label=label)
             size += len(thumb or '')+80
         out[j] = [[train[t.at]['at'], t.similarity] for t in near]
@@ -96,7 +96,7 @@ def explorer_fragment(
     order = _most_telling(host)
     inside, every = _inside(host, order, limit)
     left = limit-len(fragment(inside, **_FILES)[0])-8*len(order)
-    thumbs, side = thumbnails([host.path(j) for j in order], max(0, left))
+    thumbs, side = thumbnails([host.path(j) for j in order], max(0, left), host.span)
     by_photo = dict(zip(order, thumbs))
     inside['thumbs'] = [by_photo[j] for j in range(len(order))]
     if host.predictions.paths is not None:
@@ -117,11 +117,12 @@ def save_explorer(
     p = predictions(source, *args)
     if path is None:
         folder = p.study.path if p.study else Path()
-        if isinstance(source, str | Path) and Path(source).is_dir(): folder = Path(source)
+        if isinstance(source, str | Path) and full_path(source).is_dir(): folder = full_path(source)
         path = folder/'explorer.html'
+    path = full_path(path)
     html = page(f'{p.title}: confusion matrix', *explorer_fragment(p, nearest=nearest, limit=limit))
     with atomic(path) as part: part.write_text(html, encoding='utf-8')
-    return Path(path)
+    return path
 
 # %% ../../nbs/api/45_explorer.file.ipynb #db0156f9
 def embedded(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from fastcore.basics import patch
 
@@ -106,7 +105,8 @@ class Nearest:
         self.photos = list(zip(rows.path, rows.label, rows.sha256))
         feats = _features(p.study, run)
         self.train = _directions(feats, rows, compute)
-        self.test = _directions(feats, pd.DataFrame(dict(path=p.paths, sha256=p.sha256)), compute)
+        test = p.study.photos.df.drop_duplicates('sha256').set_index('sha256').loc[p.sha256].reset_index()
+        self.test = _directions(feats, test.assign(path=p.paths), compute)
 
     def __call__(
         self,
@@ -129,7 +129,10 @@ class ExplorerHost:
         nearest: bool = False,  # compute features that are not in the cache, for photos that look alike?
     ):
         self.predictions, self.compute = p, nearest
+        self.span = p.study.photos.span if p.study else ''  # with which photos are shown
         self._start, self._probs, self._nearest = None, {}, {}
+
+    def _shown(self, path, side=160): return shown_photo(path, side, self.span)
 
     def _row(self, i):
         runs = self.predictions.runs
@@ -207,7 +210,7 @@ def photos(
 ) -> list[dict]:
     "Return thumbnails of test photos, at most 100 at once."
     paths = {j: self.path(j) for j in ids[:100]}
-    with ThreadPoolExecutor(4) as pool: made = [*pool.map(shown_photo, paths.values())]
+    with ThreadPoolExecutor(4) as pool: made = [*pool.map(self._shown, paths.values())]
     return [dict(id=j, thumb=thumb, file=short_name(path, j), note=note)
             for (j, path), (thumb, note) in zip(paths.items(), made)]
 
@@ -239,8 +242,8 @@ def photo(
     p = np.nan_to_num(np.asarray(self.probs(i)[epoch][j], np.float64))
     best = np.argsort(-p)[:20]
     near, why = self.nearest(i, j)
-    image, note = shown_photo(self.path(j), 768)
-    alike = [dict(thumb=shown_photo(t.path)[0], file=short_name(t.path, 0), similarity=t.similarity,
+    image, note = self._shown(self.path(j), 768)
+    alike = [dict(thumb=self._shown(t.path)[0], file=short_name(t.path, 0), similarity=t.similarity,
                   label=self.predictions.classes.index(t.label)) for t in near]
     probs, rest = [[int(c), round(float(p[c]), 5)] for c in best], round(max(0., 1-float(p[best].sum())), 5)
     return dict(image=image, file=short_name(self.path(j), j), note=note, probs=probs, rest=rest,

@@ -16,16 +16,17 @@ import numpy as np
 from PIL import Image
 
 from ..core import progress
-from ..data.decode import PhotoError, Reason, decode, read_photo
+from ..data.decode import PhotoError, Reason, decode, photo_bytes
 
 # %% ../../nbs/api/41_explorer.thumbnails.ipynb #45f1a3d5
 def thumbnail(
-    path: str | Path,  # a photo
+    photo: str | Path | bytes,  # its file, or what is in it
     side: int = 160,  # its longest side, in pixels
     quality: int = 75,  # of the JPEG, 1…95
+    span: str = '',  # of grey photos with more than 8 bits, as `Photos.span`
 ) -> bytes:  # a JPEG file
     "Return a small picture of a photo; raise `PhotoError` with the reason when the photo can't be read."
-    img = decode(read_photo(path), side)
+    img = decode(photo_bytes(photo), side, span)
     img.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2)
     out = BytesIO()
     # a picture of the pixels alone: Pillow would save what it knows of the camera too
@@ -34,12 +35,13 @@ def thumbnail(
 
 # %% ../../nbs/api/41_explorer.thumbnails.ipynb #1add0b6c
 def shown_photo(
-    path: str | Path | None,  # a photo; None: not known
+    photo: str | Path | bytes | None,  # its file, or what is in it; None: not known
     side: int = 160,  # its longest side, in pixels
+    span: str = '',  # of grey photos with more than 8 bits, as `Photos.span`
 ) -> tuple[str | None, str]:  # what an `<img>` takes as its source, and '' or why there is none
     "Return a photo for a page."
-    if path is None: return None, 'the predictions came without photos'
-    try: jpeg = thumbnail(path, side)
+    if photo is None: return None, 'the predictions came without photos'
+    try: jpeg = thumbnail(photo, side, span=span)
     except PhotoError as e: return None, 'the photo is gone' if e.reason is Reason.MISSING else str(e)
     return 'data:image/jpeg;base64,' + base64.b64encode(jpeg).decode(), ''
 
@@ -51,30 +53,32 @@ def small_jpeg(
     path: str | Path | None,  # a photo; None: not known
     side: int,  # its longest side, in pixels
     quality: int,  # of the JPEG, 1…95
+    span: str = '',  # of grey photos with more than 8 bits, as `Photos.span`
 ) -> str | None:  # base64
     "Return the bytes of a thumbnail as text; None where the photo can't be read."
     if path is None: return None
-    try: return base64.b64encode(thumbnail(path, side, quality)).decode()
+    try: return base64.b64encode(thumbnail(path, side, quality, span)).decode()
     except PhotoError: return None
 
 # %% ../../nbs/api/41_explorer.thumbnails.ipynb #b8566188
-def _bytes_each(pool, paths, side, quality):
+def _bytes_each(pool, paths, *how):
     "Bytes that a thumbnail takes on a page, on the average of a sample."
     sample = [paths[i] for i in np.linspace(0, len(paths)-1, min(48, len(paths))).astype(int)]
-    sizes = [len(j)+3 for j in pool.map(lambda p: small_jpeg(p, side, quality), sample) if j]
+    sizes = [len(j)+3 for j in pool.map(lambda p: small_jpeg(p, *how), sample) if j]
     return np.mean(sizes)*1.05 if sizes else 0
 
 # %% ../../nbs/api/41_explorer.thumbnails.ipynb #12ffddd7
 def thumbnails(
     paths: list,  # photos, the most important first; None for one that is not known
     budget: float,  # bytes that all of them together may take
+    span: str = '',  # of grey photos with more than 8 bits, as `Photos.span`
 ) -> tuple[list, int]:  # base64 of each thumbnail, None where there is none; their longest side in pixels
     "Return the largest thumbnails that fit; a photo that is gone or does not fit has none."
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for side, quality in _SIDES:
-            each = _bytes_each(pool, paths, side, quality)
+            each = _bytes_each(pool, paths, side, quality, span)
             if each*len(paths) <= budget: break
         most = len(paths) if each*len(paths) <= budget else int(budget/each)
-        jpegs = pool.map(lambda p: small_jpeg(p, side, quality), paths[:most])
+        jpegs = pool.map(lambda p: small_jpeg(p, side, quality, span), paths[:most])
         made = [*progress(jpegs, total=most, label='thumbnails')]
     return made + [None]*(len(paths)-most), side

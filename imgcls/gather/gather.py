@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 # its providers enter themselves into PROVIDERS
 import imgcls.gather.local  # noqa: F401
-from ..core import UserError, atomic, plural
+from ..core import UserError, atomic, full_path, in_order, listed, plural, whole
+from ..csv_files import read_csv
 from ..data.decode import PhotoError, decode
 from ..data.table import LICENCES
 from .fetch import Fetcher
@@ -49,11 +50,9 @@ class Gathered:
 # %% ../../nbs/api/79_gather.gather.ipynb #c88f476c
 def _manifest(folder):
     "The manifest of a folder as a table."
-    try: t = pd.read_csv(Path(folder)/'manifest.csv', dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f'{folder} has no manifest.csv; name a folder that gather made') from None
-    except (OSError, ValueError) as e:
-        raise UserError(f"can't read {folder}/manifest.csv ({str(e)[:100]})") from None
+    file = folder/'manifest.csv'
+    if not file.is_file(): raise UserError(f'{folder} has no manifest.csv; name a folder that gather made')
+    t = read_csv(file)
     if missing := [c for c in MANIFEST if c not in t]:
         raise UserError(f'{folder}/manifest.csv has no column {missing[0]}; gather into this folder again')
     return t.astype(dict(width=int, height=int))
@@ -65,11 +64,11 @@ def _notes(g, terms, df):
     for x in terms:
         if not g.found[x]:
             notes.append(f"no photos were found for '{plain(x)}'; try another word or provider (--from)")
-    for label, keys in sorted(g.left.items()):
-        if n := len(keys - g.shelf.places.keys()):
+    for label in in_order(g.left):
+        if n := len(g.left[label] - g.shelf.places.keys()):
             limit = f'the limit of {g.per_class:,} a class (--per-class)'
             notes.append(f'{label}: {n:,} more in the list, left because of {limit}')
-    short = [x for x in sorted({*df.label}) if 0 < g.missing(x) < math.inf]
+    short = [x for x in in_order({*df.label}) if 0 < g.missing(x) < math.inf]
     if short:
         few = f"fewer than {g.per_class:,} photos of {', '.join(short)}"
         notes.append(f'{few}; more may come from other words, other providers (--from), more licences or a '
@@ -87,7 +86,7 @@ def _summary(g, terms):
         why = [*g.failed, *notes, *(f'{x}: refused {counted(n)}' for x,
                                     n in refused.items())] or ['nothing was found']
         raise UserError(f"no photo came. {'; '.join(why)}")
-    for label in sorted({*df.label, *refused}):
+    for label in in_order({*df.label, *refused}):
         mine = df[df.label == label]
         rest = f'; refused: {counted(refused[label])}' if refused[label] else ''
         g.say(f"{label}: {plural(len(mine), 'photo')} ({counted(Counter(mine.source))}){rest}")
@@ -99,36 +98,29 @@ def _summary(g, terms):
 def _providers(source, original, every):
     "The providers that are meant."
     if source is None: source = [n for n, c in PROVIDERS.items() if c.licensed]
-    source = source.split(',') if isinstance(source, str) else [source] if isinstance(source,
-                                                                                      Provider) else source
     found = [p if isinstance(p, Provider) else find_provider(p, original=original, every=every)
-             for p in source]
-    if not found: raise UserError(f"no provider was named; there are {', '.join(PROVIDERS)}")
+             for p in listed(source, 'source')]
     return found
 
 # %% ../../nbs/api/79_gather.gather.ipynb #921fb2f9
 def _terms(terms, providers):
     "The terms, each once, none of which gives the folder of another."
-    terms = [*dict.fromkeys(str(t).strip() for t in ([terms] if isinstance(terms, str) else terms))]
-    if not terms or not all(map(plain, terms)):
+    terms = terms if isinstance(terms, Iterable) and not isinstance(terms, str | bytes) else [terms]
+    terms = [os.fspath(t) if isinstance(t, Path) else t for t in terms]
+    if not terms or not all(isinstance(t, str) and plain(t) for t in terms):
         raise UserError('name what is to be found, such as fox squirrel deer')
-    folders = {}
+    terms, folders = [*dict.fromkeys(t.strip() for t in terms)], {}
     for t in terms if not all(p.labels for p in providers) else ():
         if (other := folders.setdefault(safe_name(t).casefold(), t)) != t:
             both = f"'{plain(other)}' and '{plain(t)}'"
             raise UserError(f'{both} would share the folder {safe_name(t)}; take one of them')
     return terms
 
-# %% ../../nbs/api/79_gather.gather.ipynb #33e1c68a
-def _whole(name, n):
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise UserError(f'{name}: expected a whole number, 1 or more; got {n!r}')
-
 # %% ../../nbs/api/79_gather.gather.ipynb #d07e1b24
 def _per_class(n, providers):
     "A search gives a hundred photos unless another number is named, a list or a folder all that it has."
-    if n is not None: _whole('per_class', n)
-    return n or (math.inf if all(p.lists for p in providers) else 100)
+    if n is not None: return whole(n, 'per_class')
+    return math.inf if all(p.lists for p in providers) else 100
 
 # %% ../../nbs/api/79_gather.gather.ipynb #11ab304f
 def run_async(
@@ -188,18 +180,17 @@ def gather(
     say: Callable = print,  # gets what the user should know, a line at a time
 ) -> Gathered:
     "Gather photos and return what there is; raise `UserError` where nothing can be had."
-    _whole('side', side)
-    _whole('min_side', min_side)
+    out, side, min_side = full_path(out, 'out'), whole(side, 'side'), whole(min_side, 'min_side')
     providers = _providers(source, original, every)
     terms, licences = _terms(terms, providers), None if licences is None else check_licences(licences)
     per_class, ahead = _per_class(per_class, providers), _AHEAD_LARGE if original else _AHEAD
-    against = [against] if isinstance(against, str | Path) else against
-    wanted = dict(min_side=min_side, max_side=None if original else side,
-                  drop=[drop] if isinstance(drop, str) else [*drop])
+    against = against if isinstance(against, Iterable) and not isinstance(against, str) else [against]
+    hosts, drop = (listed(v, k) if v else [] for k, v in dict(allow_hosts=allow_hosts, drop=drop).items())
+    wanted = dict(min_side=min_side, max_side=None if original else side, drop=drop)
 
     async def main():
         checking = Checkers(workers or min(os.cpu_count() or 1, 8), **wanted)
-        fetching = Fetcher(allow_hosts, _LIMITS, cache=Path(out).expanduser()/HIDDEN/ANSWERS)
+        fetching = Fetcher(hosts, _LIMITS, cache=out/HIDDEN/ANSWERS)
         with Shelf(out) as shelf:
             async with fetching as fetcher, checking as checkers:
                 g = Gathering(providers, per_class, licences, shelf, fetcher, checkers, Seen(distance), ahead,
@@ -216,8 +207,9 @@ def contact_sheet(
     most: int = 20,  # classes
 ) -> Image.Image:  # a row for each class
     "Return one picture with some photos of each class, the same each time; raise `UserError`."
-    t, head = _manifest(folder).sort_values('sha256'), 20
-    labels = sorted({*t.label})[:most]
+    folder, head = full_path(folder), 20
+    t = _manifest(folder).sort_values('sha256')
+    labels = in_order({*t.label})[:most]
     sheet = Image.new('RGB', (max(n*size, 200), max(1, len(labels))*(size + head)), 'white')
     draw = ImageDraw.Draw(sheet)
     for i, label in enumerate(labels):
@@ -297,7 +289,8 @@ def write_credits(
     folder: str | Path,  # where `gather` put the photos
 ) -> str:  # Markdown
     "Write credits.md and credits.html beside the photos, by licence, and return the text; raise `UserError`."
-    folder, t = Path(folder), _manifest(folder)
+    folder = full_path(folder)
+    t = _manifest(folder)
     t['licence'] = t.licence.where(t.licence.isin([*LICENCES]), 'unknown')
     for name, lang in ('credits.html', _HTML()), ('credits.md', _Markdown()):
         text = _credits(t, lang)

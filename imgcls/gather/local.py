@@ -6,8 +6,6 @@
 __all__ = ['Folder', 'Kaggle', 'ImageNet', 'HuggingFace', 'URLs']
 
 # %% ../../nbs/api/72_gather.local.ipynb #aa45e827
-import csv
-import io
 import mimetypes
 import os
 import re
@@ -19,6 +17,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core import UserError
+from ..csv_files import read_csv
 from ..data.decode import Reason
 from .providers import Provider, ProviderError
 from imgcls.gather.records import (
@@ -288,21 +287,15 @@ class URLs(Provider):
 
     async def look_up(self, term, ask):
         "The rows of a CSV as dicts."
-        try: text = Path(os.path.expanduser(term)).read_text(encoding='utf-8-sig')
-        except UnicodeDecodeError:
-            raise ProviderError(f'{plain(term)} is not in UTF-8; save it as "CSV UTF-8"') from None
-        except (OSError, ValueError) as e:
-            why = plain(getattr(e, 'strerror', '') or str(e))
-            expected = 'expected a CSV with url,label in line 1'
-            raise ProviderError(f"can't read {plain(term)} ({why}); {expected}") from None
-        sep = max(',;\t', key=text.partition('\n')[0].count)
-        try: rows = [*csv.reader(io.StringIO(text, newline=''), delimiter=sep)]
-        except csv.Error as e: raise ProviderError(f"can't read {plain(term)} as a CSV ({e})") from None
-        head = [h.strip().lower().replace('license', 'licence') for h in rows[0]] if rows else []
+        try: t = read_csv(term)
+        except UserError as e: raise ProviderError(plain(str(e))) from None
+        head = [h.lower().replace('license', 'licence') for h in t]
         if not {'url', 'label'} <= {*head}:
-            have = plain(', '.join(head)) or '(none)'
+            have = plain(', '.join(head))
             raise ProviderError(f'{plain(term)} has the columns {have}; it needs url and label')
-        return [dict(zip(head, row)) for row in rows[1:] if any(map(str.strip, row))]
+        if twice := [h for h in head if head.count(h) > 1]:
+            raise ProviderError(f"{plain(term)} has the column {plain(twice[0])} twice; keep one of them")
+        return t.set_axis(head, axis=1).to_dict('records')
 
     async def pages(self, rows, ask, licences): yield rows
 

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from ..core import UserError
+from ..core import UserError, listed
 from ..data.table import LICENCES
 
 # %% ../../nbs/api/70_gather.records.ipynb #bac599b2
@@ -159,8 +159,7 @@ def check_licences(
     licences: str | list,  # such as 'cc0,cc-by'
 ) -> list[str]:  # keys of `LICENCES`
     "Return the licences that were asked for; raise `UserError` with the nearest names where one is unknown."
-    names = licences.split(',') if isinstance(licences, str) else licences
-    names = [name for x in names if (name := str(x).strip())]
+    names = [name for x in listed(licences, 'licences') if (name := str(x).strip(' ,'))]
     if not names: raise UserError(f"expected a licence, such as cc0,cc-by; there are {', '.join(LICENCES)}")
     ids = [licence_id(name) for name in names]
     for name, id in zip(names, ids):

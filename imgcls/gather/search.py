@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from fastcore.basics import patch
 
-from ..core import UserError, plural, progress
+from ..core import UserError, full_path, plural, progress
 from ..data.decode import PhotoError, Reason
 from .fetch import Fetcher
 from .looks import Seen
@@ -143,6 +143,7 @@ def decide(self: Gathering, record, label, key, c):
     if isinstance(c, PhotoError): return self.turn_down(record, label, c.reason.value, str(c))
     v = self.seen.add(key, c.sha256, c.phash, c.original_width*c.original_height, label)
     for other in v.lost:
+        if other not in self.shelf.places: continue  # a run was stopped while it took this one out
         reason, detail = self.why_copy(other)
         self.shelf.lose(other, reason, detail)
         self.refused[other.partition('\n')[0]][reason] += 1
@@ -284,7 +285,7 @@ def photos_in(
     folder: str | Path,
 ) -> list[Path]:
     "Return all files in a folder and the folders in it; raise `UserError` where there is none."
-    folder = Path(folder).expanduser().absolute()
+    folder = full_path(folder, 'against')
     if not folder.is_dir(): raise UserError(f'no folder {folder} to compare with; check the name')
     return sorted(Path(d, f) for d, _, files in os.walk(folder) for f in files if f[0] != '.')
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from ..core import CsvLog, UserError, _drop, plural
+from ..core import UserError, _drop, full_path, plural
+from ..csv_files import CsvLog
 from ..data.decode import Reason
 from .records import plain
 
@@ -122,7 +123,7 @@ def _check_folder(out):
 class Shelf:
     "A folder of gathered photos, used with `with`."
     def __init__(self, out: str | Path):
-        self.out = Path(out).expanduser().absolute()
+        self.out = full_path(out)
         self.parts, self.notes = self.out/HIDDEN, []
         self.places, self.refusals = {}, {}  # key → place of its line; key → (reason, place)
         self.count = Counter()  # label → photos

@@ -25,8 +25,8 @@ from subprocess import DEVNULL, PIPE
 from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageCms
 
-from ..core import UserError
-from ..data.decode import MIN_SIDE, PhotoError, Reason, _open, _orientation, _quiet, decode
+from ..core import UserError, quiet
+from ..data.decode import MIN_SIDE, PhotoError, Reason, _open, _orientation, decode
 from .looks import FILTERS, phash_of
 
 # %% ../../nbs/api/76_gather.verify.ipynb #320146fb
@@ -185,7 +185,7 @@ def _store(data, img, header, max_side, notes):
 
 # %% ../../nbs/api/76_gather.verify.ipynb #d3f80182
 def _checked(data, wanted):
-    with _quiet():
+    with quiet(module='PIL'):
         header = _open(data)
         _check_size(header.size, wanted)
         img = decode(data, _enough(header.size, wanted.max_side))

@@ -572,7 +572,10 @@ function clReplay(rows) {
 function clFlat(text) { return text.replace(/\r/g, '␍').replace(/\n/g, '␊').replace(/\0/g, '␀'); }
 
 // A field of a CSV file, as Python writes it
-function clField(text) { return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text; }
+function clField(text) {
+  const safe = /^'*[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text; // no spreadsheet takes it for a formula
+  return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+}
 
 // The cleaner's host for a page without a kernel; decisions are kept by the browser.
 // inside: data, thumbs, missing, photos [[path, sha256], …], rows (the journal so far), columns, key

@@ -103,7 +103,7 @@ function icCut(text, max = 28) {
 function icCsv(rows) {
   const cell = v => {
     if (typeof v === 'number') return Number.isFinite(v) ? String(v) : '';
-    const s = /^[=+\-@\t\r]/.test(v) ? "'" + v : String(v);
+    const s = /^'*[=+\-@\t\r\n＝＋－＠]/.test(v) ? "'" + v : String(v);
     return /[",\r\n]/.test(s) ? '"' + s.replace(/"/g, '""') + '"' : s;
   };
   return rows.map(row => row.map(cell).join(',')).join('\r\n') + '\r\n';

@@ -5,8 +5,15 @@
 # %% auto #0
 __all__ = ['adamw', 'FrozenNorm', 'freeze_depthwise', 'ChannelsLast', 'Autocast', 'training_precision', 'Resume']
 
+# %% ../../nbs/api/24_training.callbacks.ipynb #f00bd358
+from ..core import quiet_import
+
+# %% ../../nbs/api/24_training.callbacks.ipynb #b076a74c
+quiet_import('fastai.torch_basics')  # it warns of its own code
+
 # %% ../../nbs/api/24_training.callbacks.ipynb #c4ea794d
 import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +25,7 @@ from fastai.torch_core import set_seed, to_device
 from fastcore.basics import patch
 from torch import nn
 
-from ..core import atomic
+from ..core import UserError, atomic
 from .features import depthwise, precision
 
 # %% ../../nbs/api/24_training.callbacks.ipynb #790c13a5
@@ -97,8 +104,10 @@ class Resume(Callback):
         file: str | Path | None,  # where to keep it; None: nothing is kept, but epochs have their seeds
         seed: int = 0,  # of the order of the photos and their augmentation
         extra: dict | None = None,  # what else to keep: name → object with `state` and `restore`
+        say: Callable = print,  # gets one line where nothing can be kept, as on a full disk
     ):
         self.file, self.seed, self.extra, self.at = file and Path(file), seed, extra or {}, 0
+        self.say = say
         self.saved = self._read()
         self.done = self.saved['epoch'] if self.saved else 0
 
@@ -113,7 +122,11 @@ class Resume(Callback):
         self.dls.train.rng = random.Random(s)
 
     def after_epoch(self):
-        if self.file and self.at > self.done: self._write()
+        if not self.file or self.at <= self.done: return
+        try: self._write()
+        except UserError as e:
+            self.file = None
+            self.say(f'epochs are not kept, so an interrupted training would start anew: {e}')
 
 # %% ../../nbs/api/24_training.callbacks.ipynb #dad7117b
 @patch
@@ -156,4 +169,5 @@ def _plain(x):
 def _write(self: Resume):
     kept = dict(epoch=self.at, seed=self.seed, model=self.model.state_dict(),
                 opt=self.opt.state_dict()['state'], extra={k: o.state() for k, o in self.extra.items()})
-    with atomic(self.file, sync=False) as part: torch.save(_plain(kept), part)
+    # a file of ours, because one that PyTorch opens may stay open after an error, and fill the disk unseen
+    with atomic(self.file, sync=False) as part, part.open('wb') as f: torch.save(_plain(kept), f)

@@ -29,12 +29,12 @@ from safetensors.numpy import save
 from torch import nn
 from torch.nn import functional as F
 
-from ..core import UserError, atomic, cache_dir, plural
+from ..core import UserError, atomic, cache_dir, plural, quiet
 from ..data.table import check_photos
 from .models import Body, default_device, load_body
 
 # %% ../../nbs/api/21_training.features.ipynb #208a262e
-def _noise(side): return torch.linspace(-2, 2, 3*side*side).view(1, 3, side, side)
+def _noise(side): return torch.linspace(-2, 2, 3*side*side, dtype=torch.float32).view(1, 3, side, side)
 
 # %% ../../nbs/api/21_training.features.ipynb #d1d67ddd
 def norm_pairs(
@@ -157,7 +157,7 @@ def to_pixels(
 def _short_side(path):
     "Pixels of a photo's short side; None where it can't be read, which `check_photos` reports."
     try:
-        with Image.open(path) as img: return min(img.size)
+        with quiet(module='PIL'), Image.open(path) as img: return min(img.size)
     except Exception: return None
 
 # %% ../../nbs/api/21_training.features.ipynb #6aa37c30
@@ -219,7 +219,7 @@ class Features:
         device: torch.device | None = None,  # where to compute; None: the graphics card where there is one
     ):
         if method not in METHODS: raise UserError(f"no method is '{method}'; take {' or '.join(METHODS)}")
-        self.body = load_body(body) if isinstance(body, str) else body
+        self.body = body if isinstance(body, Body) else load_body(body)
         w = self.body.weights
         if res and not self.body.takes(res):
             raise UserError(f'{w.arch} takes no photos of {res} pixels; leave the resolution out '

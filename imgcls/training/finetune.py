@@ -5,11 +5,17 @@
 # %% auto #0
 __all__ = ['MEMORY', 'Choice', 'most_photos', 'choose', 'unfold_batchnorm', 'fit_tuned']
 
+# %% ../../nbs/api/28_training.finetune.ipynb #df267b2c
+from ..borrowed import as_before
+from ..core import quiet, quiet_import
+
+# %% ../../nbs/api/28_training.finetune.ipynb #6d13f602
+quiet_import('fastai.torch_basics')  # it warns of its own code
+
 # %% ../../nbs/api/28_training.finetune.ipynb #f8e6839e
 import copy
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -181,8 +187,8 @@ def train_head(self: _Tuning, x, x_test, prepare=None):
 def pixels(self: _Tuning):
     "The photos to learn from, to calibrate on and to test on, as 8-bit pixels."
     job = self.job
-    how = job.res, job.method, job.body.weights.resample
-    return [load_pixels(p.path.tolist(), *how, label='decoding').to(job.device) for p in self.parts]
+    how = dict(side=job.res, method=job.method, resample=job.body.weights.resample, span=job.photos.span)
+    return [load_pixels(p.path.tolist(), **how, label='decoding').to(job.device) for p in self.parts]
 
 # %% ../../nbs/api/28_training.finetune.ipynb #193aaa0b
 @patch
@@ -243,10 +249,9 @@ def learn(self: _Tuning, cbs):
     steps = c.epochs*len(learn.dls.train)
     log = EpochLog(steps, job.label, self.head_epoch, self.start, 'body', job.on_epoch)
     if self.head_epoch: log.keep(self.model)  # the head alone is worth keeping
-    with learn.no_logging(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with learn.no_logging(), quiet():
         learn.fit_one_cycle(c.epochs, c.lr, pct_start=recipe.warmup, wd=recipe.wd, moms=(.9, .9, .9),
-                            cbs=[Resume(job.resume, job.seed, dict(diary=log)), log])
+                            cbs=[Resume(job.resume, job.seed, dict(diary=log), job.say), log])
     log.put_back(self.model)
     if self.dtype != torch.float32: self.score_again(log, learn.dls.valid.dataset)
     return log
@@ -303,6 +308,7 @@ def whole(self: _Tuning):
     return nn.Sequential(body, self.head.cpu()).eval()
 
 # %% ../../nbs/api/28_training.finetune.ipynb #749315b5
+@as_before()
 def fit_tuned(
     job,  # a `Job`: photos, body, resolution, seed, weights of the classes, device, where to resume
     recipe,  # `FineTune`, or what has its fields
@@ -314,6 +320,7 @@ def fit_tuned(
     job.say(f'fine_tune: {t}')
     set_seed(job.seed, reproducible=True)
     nn.init.normal_(t.head.weight, std=.01)
+    nn.init.zeros_(t.head.bias)
     # graphics cards shorten 32 bits to 19 where they may, and `predict` would answer a little differently
     asked = {k: getattr(torch.backends.cudnn, k) for k in ('benchmark', 'deterministic')}
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False, **asked):

@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
 
+from ..borrowed import usual_torch
 from ..core import UserError, plural
 from .calibration import calibrate, fit_temperature, folds
 from .features import fold_batchnorm
@@ -151,6 +152,7 @@ def _head_row(plain, data, epoch, lr, start):
 
 # %% ../../nbs/api/26_training.head.ipynb #d4363802
 @_one_thread()
+@usual_torch()
 def fit_head(
     X: np.ndarray,  # photos × d, float16: features of the training photos
     y: np.ndarray,  # their classes, 0…
@@ -211,11 +213,13 @@ def _more_views(job, views=8):
     "Features of other views of the training photos, views × photos × d."
     from imgcls.training.stages import cached_views
     from imgcls.training.tensors import load_pixels  # here, because it brings fastai, which takes seconds
-    x = load_pixels(job.rows.path.tolist(), job.res, job.method, job.body.weights.resample)
+    how = job.res, job.method, job.body.weights.resample
+    x = load_pixels(job.rows.path.tolist(), *how, span=job.photos.span)
     seen = cached_views(fold_batchnorm(job.body.module, job.res), x, job.body, views, job.seed)
     return seen[1:].float().numpy().astype(np.float16)
 
 # %% ../../nbs/api/26_training.head.ipynb #f2736a73
+@usual_torch()
 def fit_frozen(
     job,  # a `Job`: photos, features, seed, weights of the classes
     recipe,  # with epochs, lr, wd, smoothing, warmup and augment, as `Frozen` has them

@@ -5,12 +5,18 @@
 # %% auto #0
 __all__ = ['fastai_dls', 'two_part_learner', 'fastai_learner', 'EpochLog', 'weighted_loss', 'fit_learner', 'smaller_batches']
 
+# %% ../../nbs/api/27_training.learner.ipynb #49b6c504
+from ..borrowed import as_before
+from ..core import quiet, quiet_import
+
+# %% ../../nbs/api/27_training.learner.ipynb #2d6b9066
+quiet_import('fastai.torch_basics')  # it warns of its own code
+
 # %% ../../nbs/api/27_training.learner.ipynb #010f2e40
 import gc
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +29,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import ColReader, Normalize
+from fastai.data.transforms import ColReader, Normalize, Transform
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -32,16 +38,27 @@ from fastai.vision.core import PILImage
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
 from fastcore.basics import defaults, patch
+from PIL import Image
 from torch import nn
 
 from ..core import UserError, plural, progress
-from ..data.decode import decode
+from ..data.decode import decode, photo_bytes
 from .callbacks import Resume
 from .head import EPOCH_COLUMNS, Fit, LossIsNaN, body_and_head, score_logits
 from .models import Body, fastai_arch
 
 # %% ../../nbs/api/27_training.learner.ipynb #c7c83ac9
-def _open_photo(path): return PILImage.create(np.array(decode(Path(path).read_bytes())))
+class _OpenPhoto(Transform):
+    "A photo in any form that fastai's `PILImage.create` takes, as fastai's picture."
+    input_types = str, Path, bytes, bytearray, memoryview, np.ndarray, torch.Tensor, Image.Image
+
+    def __init__(self, span=''):
+        super().__init__()
+        self.span = span
+
+    def encodes(self, photo):
+        if isinstance(photo, torch.Tensor): photo = np.asarray(PILImage.create(photo))
+        return PILImage.create(np.array(decode(photo_bytes(photo), span=self.span)))
 
 # %% ../../nbs/api/27_training.learner.ipynb #bd1397a9
 def fastai_dls(
@@ -54,10 +71,13 @@ def fastai_dls(
     if num_workers is None: num_workers = 0 if sys.platform == 'win32' or n < 500 else defaults.cpus
     both = pd.concat([job.rows, job.test], ignore_index=True)
     item, batch = recipe.tfms(job.res, job.method == 'squish')
-    image = TransformBlock(_open_photo, item_tfms=ImageBlock().item_tfms, batch_tfms=ImageBlock().batch_tfms)
+    usual = ImageBlock()
+    image = TransformBlock(_OpenPhoto(job.photos.span), item_tfms=usual.item_tfms,
+                           batch_tfms=usual.batch_tfms)
     w = job.body.weights
     block = DataBlock(
-        (image, CategoryBlock(vocab=job.classes)), get_x=ColReader('path'), get_y=ColReader('label'),
+        (image, CategoryBlock(vocab=job.classes, sort=False)),
+        get_x=ColReader('path'), get_y=ColReader('label'),
         splitter=lambda _: (list(range(n)), list(range(n, len(both)))),
         item_tfms=item, batch_tfms=[*batch, Normalize.from_stats(w.mean, w.std)])
     bs = min(recipe.bs, n)
@@ -65,15 +85,17 @@ def fastai_dls(
     return block.dataloaders(both, bs=bs, val_bs=max(bs, min(64, 16*bs)), num_workers=num_workers)
 
 # %% ../../nbs/api/27_training.learner.ipynb #90fb8a29
+def _two_parts(model): return [[*model[0].parameters()], [*model[1].parameters()]]
+
+
 def two_part_learner(
     dls: DataLoaders,  # fastai's
     body: Body,  # its architecture and weights
     state: dict | None = None,  # the head's weight and bias; None: random
 ) -> Learner:
     "Return a `Learner` of a body and a linear head, which can freeze the body."
-    parts = lambda m: [[*m[0].parameters()], [*m[1].parameters()]]
     model = body_and_head(body, dls.c, state)
-    return Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, splitter=parts)
+    return Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, splitter=_two_parts)
 
 # %% ../../nbs/api/27_training.learner.ipynb #23c1d6ba
 def _same_weights(theirs, ours):
@@ -224,6 +246,7 @@ def weighted_loss(
     return CrossEntropyLossFlat(weight=weights, label_smoothing=smoothing)
 
 # %% ../../nbs/api/27_training.learner.ipynb #d0e4e963
+@as_before()
 def fit_learner(
     job,  # a `Job`: photos, body, resolution, seed, weights of the classes, where to resume
     recipe,  # with bs, n_epochs, tfms, learner and train, as the recipe `Fastai` has them
@@ -236,9 +259,8 @@ def fit_learner(
     # a loss of its own: the one that fastai gives out is shared by all learners
     if job.weights is not None: learn.loss_func = weighted_loss(job.weights, dls.device)
     log = EpochLog(recipe.n_epochs*len(dls.train), job.label, on_epoch=job.on_epoch)
-    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        recipe.train(learn, [Resume(job.resume, job.seed, dict(diary=log)), log])
+    with learn.no_bar(), learn.no_logging(), quiet():
+        recipe.train(learn, [Resume(job.resume, job.seed, dict(diary=log), job.say), log])
     log.put_back(learn.model)
     state = {k: v.detach().cpu() for k, v in learn.model.state_dict().items()}
     kind = 'plain' if isinstance(learn.model[1], nn.Linear) else 'fastai'
@@ -262,6 +284,10 @@ def smaller_batches(
     notes = []
     while True:
         try: done = fit(recipe)
+        except ValueError as e:
+            if 'more than 1 value per channel' not in str(e): raise
+            raise UserError('the batch norm of this net needs two photos in a batch; '
+                            'take bs=2 or more') from None
         except (MemoryError, RuntimeError) as e:
             if not _ran_out(e): raise
             if recipe.bs < 2:

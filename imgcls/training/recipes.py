@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Union, get_args, get_origin, get_type_hints
 
-from ..core import UserError, _watched, plural
+from ..borrowed import as_before
+from ..core import UserError, _watched, plural, whole
 
 # %% ../../nbs/api/29_training.recipes.ipynb #1670f607
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,6 +146,7 @@ class Fastai(Recipe):
     bs: int = 64  # photos a batch
     augment: bool = True  # fastai's `aug_transforms`?
     freeze: bool = False  # keep the body frozen all the time?
+    limits = Recipe.limits | dict(bs=(2, math.inf))  # the batch norm of fastai's head wants two photos
 
     @property
     def n_epochs(self): return self.epochs if self.freeze else self.epochs+1
@@ -197,7 +199,7 @@ class SgdStep(Recipe):
 
         from imgcls.training.learner import two_part_learner
         learn = two_part_learner(dls, body)
-        learn.opt_func = lambda params, **kw: SGD(params, **{**kw, 'mom': self.momentum, 'wd': 0.})
+        learn.opt_func = partial(SGD, mom=self.momentum, wd=0.)
         return learn
 
     def train(self, learn, cbs):
@@ -339,7 +341,8 @@ def photos_of(
         first = bad.iloc[0]
         raise UserError(f"{plural(len(bad), 'photo')} of these DataLoaders can't be read, such as "
                         f'{first.path} ({first.reason}); leave them out')
-    return Photos(df.assign(order=range(len(df)))[COLUMNS])
+    names = [*map(str, dls.vocab)]
+    return Photos(df.assign(order=range(len(df)))[[*COLUMNS, 'span']], natural=names != sorted(names))
 
 # %% ../../nbs/api/29_training.recipes.ipynb #6427b900
 def body_for(
@@ -348,17 +351,15 @@ def body_for(
     weights: str | Path | None = None,  # a file or 'random'; None: the recipe's, else the usual ones
 ):  # a `Body` with its weights
     "Return the body for a recipe."
-    if not isinstance(body, str): return body
-    from imgcls.training.models import find_weights, load_body
+    from imgcls.training.models import Body, find_weights, load_body
+    if isinstance(body, Body): return body
     arch = recipe.arch if body == 'auto' and recipe.arch else body
     return load_body(find_weights(arch, weights or recipe.weights))
 
 # %% ../../nbs/api/29_training.recipes.ipynb #f7675bc4
 def _whole_learner(job, fit):
     "The trained fastai `Learner`, or one made of body and head; an untouched body stays frozen."
-    from fastai.learner import Learner
-
-    from imgcls.training.learner import fastai_dls, two_part_learner
+    from imgcls.training.learner import Learner, fastai_dls, two_part_learner
     if isinstance(fit.learner, Learner): return fit.learner
     learn = two_part_learner(fastai_dls(job, Fastai()), job.body, fit.state if fit.kind == 'head' else None)
     if fit.kind == 'head': learn.freeze()
@@ -366,6 +367,7 @@ def _whole_learner(job, fit):
     return learn
 
 # %% ../../nbs/api/29_training.recipes.ipynb #4425217c
+@as_before()
 def train(
     photos,  # `Photos`, what `read_photos` reads (a folder, a CSV file, …), or fastai `DataLoaders`
     recipe: str | Recipe = 'fine_tune',  # a name in `RECIPES`, or a recipe
@@ -379,7 +381,7 @@ def train(
     "Train on photos, show the epochs as they come and how good it got, and return a fastai `Learner`."
     from imgcls.data.table import check_photos, read_photos
     from imgcls.training.features import Features, auto_resolution
-    name, recipe = find_recipe(recipe, epochs)
+    (name, recipe), seed = find_recipe(recipe, epochs), whole(seed, 'seed', 0)
     res = res or recipe.res
     if hasattr(photos, 'train_ds'):
         dls, photos = photos, photos_of(photos)

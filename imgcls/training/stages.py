@@ -77,7 +77,7 @@ def stages(
     side: int,  # a resolution that it takes, in pixels
 ) -> list[Stage]:  # in order; a single one when the body can't be cut
     "Return the steps of a body, such that one after the other they are the body."
-    x = torch.linspace(-2, 2, 3*side*side).view(1, 3, side, side)
+    x = torch.linspace(-2, 2, 3*side*side, dtype=torch.float32).view(1, 3, side, side)
     parts = _follow(module, x)
     if parts is None: return [Stage('body', module, 1.)]
     work, done, out = _work(module, x), 0, []

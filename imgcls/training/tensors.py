@@ -5,6 +5,12 @@
 # %% auto #0
 __all__ = ['empty', 'load_pixels', 'augment', 'Tensors', 'TensorLoader', 'normalised', 'tensor_dls']
 
+# %% ../../nbs/api/22_training.tensors.ipynb #c46ec812
+from ..core import quiet_import
+
+# %% ../../nbs/api/22_training.tensors.ipynb #1809d129
+quiet_import('fastai.torch_basics')  # it warns of its own code
+
 # %% ../../nbs/api/22_training.tensors.ipynb #d19b6dff
 import math
 import os
@@ -40,8 +46,8 @@ def empty(
         with suppress(OSError): os.unlink(f.name)
 
 # %% ../../nbs/api/22_training.tensors.ipynb #08a82d96
-def _pixels(path, side, method, resample):
-    try: return to_pixels([decode(Path(path).read_bytes(), side)], side, method, resample)[0]
+def _pixels(path, side, method, resample, span):
+    try: return to_pixels([decode(Path(path).read_bytes(), side, span)], side, method, resample)[0]
     except (PhotoError, OSError) as e:
         raise UserError(f"{path} could be read before, and now it can't ({e}); "
                         'read the photos again (read_photos)') from None
@@ -54,10 +60,11 @@ def load_pixels(
     resample: str = 'bicubic',  # 'bilinear' or 'bicubic'
     budget: float = 1e9,  # bytes that may be in memory
     label: str = 'photos',  # of the progress bar
+    span: str = '',  # of grey photos with more than 8 bits, as `Photos.span`
 ) -> torch.Tensor:  # n × 3 × side × side, 8-bit
     "Decode photos once; raise `UserError` when one of them can't be read any more."
     out, threads = empty((len(paths), 3, side, side), torch.uint8, budget), torch.get_num_threads()
-    def one(i): out[i] = _pixels(paths[i], side, method, resample)
+    def one(i): out[i] = _pixels(paths[i], side, method, resample, span)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for _ in progress(pool.map(one, range(len(paths))), total=len(paths), label=label): pass
     return out

@@ -228,6 +228,19 @@ def test_no_candidates(animals, tmp_path, monkeypatch):
     assert save_cleaner(photos, tmp_path/'clean.html', journal).exists()
 
 
+def test_a_dim_grey_photo_is_dim_in_the_cleaner(dim_study, shown_right, tmp_path):
+    df, journal = dim_study.photos.df, tmp_path/'j.csv'
+    issues = df[['path', 'label', 'split', 'sha256']].assign(reason='dark', score=1., suggestion='', text='')
+    host, every = CleanerHost(dim_study, journal, issues), [*range(len(df))]
+    shown_right(df.path, [o['thumb'] for o in host.photos(every)])
+    shown_right(df.path, [host.photo(i)['image'] for i in every])
+    (_, _, known), = host.first(10**6)
+    shown_right(df.path, [o['thumb'] for o in known['thumbs']])
+    page = save_cleaner(dim_study, tmp_path/'clean.html', journal, issues=issues).read_text()
+    inside = json.loads(re.search('type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
+    shown_right(df.path, inside['thumbs'])
+
+
 def test_page_holds_the_first_candidates(animals, tmp_path):
     photos, journal = animals(n=40)
     file = save_cleaner(photos, tmp_path/'clean.html', journal, most=25, limit=40_000)

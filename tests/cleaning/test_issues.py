@@ -51,6 +51,24 @@ def test_nothing_is_suspected_where_all_is_right():
     assert judge_labels(X, y, groups)[0].mean() <= .005
 
 
+def test_labels_of_test_photos_say_nothing_of_training_photos():
+    "Else those training photos go that contradict the test photos, and a cleaned study seems too good."
+    X, y, _, groups = clouds()
+    test = np.arange(len(y)) % 5 == 0
+    wrong, score, P = judge_labels(X, y, groups, test)
+    others = judge_labels(X, np.where(test, (y+1) % 4, y), groups, test)
+    for mine, other in zip((wrong, score, P), others): assert (mine[~test] == other[~test]).all()
+    assert not (score[test] == others[1][test]).any()
+
+
+def test_wrong_labels_of_test_photos_are_found():
+    X, y, bad, groups = clouds()
+    test = np.arange(len(y)) % 5 == 0
+    wrong = judge_labels(X, y, groups, test)[0]
+    found = (wrong & bad)[test].sum()
+    assert found >= .8*bad[test].sum() and found >= .8*wrong[test].sum()
+
+
 def test_copies_do_not_vouch_for_each_other():
     "Thirty copies of a photo under a wrong label."
     X, y, _, groups = clouds(50, 2, 0)
@@ -220,3 +238,8 @@ def test_studies_that_can_not_be_compared(small, tmp_path):
     with pytest.raises(UserError, match='no test photo in common'): what_it_bought(small, other)
     with pytest.raises(UserError, match='not a study'): what_it_bought(small, tmp_path)
     assert isinstance(Study(small.path), Study)
+
+
+def test_grey_photos_of_twelve_bits_are_dark_where_the_others_are_light(dim_study):
+    dark = find_issues(dim_study, reasons=('dark',), say=silent).path
+    assert {*dark} == {p for p in dim_study.photos.df.path if Path(p).name == '0.png'}

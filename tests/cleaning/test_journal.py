@@ -52,6 +52,14 @@ def test_one_line_a_decision_whatever_the_names(tmp_path):
     assert [*pd.read_csv(j.path, dtype=str).columns] == COLUMNS  # other programs read it
 
 
+def test_names_that_look_like_formulas_come_back(tmp_path):
+    j, names = Journal(tmp_path/'d.csv'), ['=1+1', '+a', '-b', '@c', "'=x", "'y"]
+    for i, name in enumerate(names): j.decide(name, f'{i:064x}', name, 'relabel', name)
+    assert [*Journal(j.path).decisions.old] == [*Journal(j.path).decisions.photo] == names
+    cells = pd.read_csv(j.path, dtype=str)
+    assert [*cells.new] == ["'=1+1", "'+a", "'-b", "'@c", "''=x", "'y"]
+
+
 def test_cut_anywhere_loses_one_line_at_most(tmp_path):
     whole = made(tmp_path/'d.csv', 3).path.read_bytes()
     head = whole.index(b'\n')+1

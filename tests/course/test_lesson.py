@@ -8,7 +8,7 @@ from PIL import Image
 
 import imgcls.course.lesson as module
 from imgcls.core import UserError
-from imgcls.course.lesson import Guess, some_photos, start, swap_labels
+from imgcls.course.lesson import Guess, show_photos, some_photos, start, swap_labels
 from imgcls.data.table import read_photos
 
 DRAWN = dict(photos='synth', classes=['fox', 'owl'], per_class=30, sizes=[10, 20, 24], epochs=4, seeds=3,
@@ -207,3 +207,9 @@ def test_swapped_labels_are_known(mine):
 
 @pytest.mark.parametrize('share', [1, 1.5, -.1])
 def test_a_share_that_cannot_be(mine, share): fails(lambda: swap_labels(read_photos(mine), share), 'share')
+
+
+def test_a_dim_grey_photo_is_drawn_dim(dim_study):
+    rows = dim_study.photos.test
+    drawn = [ax.images[0].get_array().mean() > 30 for ax in show_photos(rows, 'label').axes[:len(rows)]]
+    assert drawn == [Path(p).name != '0.png' for p in rows.path]

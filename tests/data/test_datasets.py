@@ -16,6 +16,7 @@ import pytest
 
 import imgcls.data.datasets as datasets
 from imgcls.core import UserError
+from imgcls.csv_files import read_csv
 from imgcls.data.datasets import fetch_dataset
 from imgcls.data.files import list_photos
 from imgcls.data.table import read_photos
@@ -139,7 +140,7 @@ def parquet(pics, file, n, start=0, **metadata):
 
     def photo(i):
         content = pics.encode(pics.picture(start + i), 'PNG' if i % 2 else 'JPEG')
-        return dict(bytes=content, path=f'../../evil{i}.jpg')
+        return dict(bytes=content, path=f'../../strayed{i}.jpg')
 
     rows = [dict(image=photo(i), label=i % 2) for i in range(n)]
     rows.append(dict(image=photo(n), label=-1))  # the hub's way to say: no label
@@ -188,7 +189,7 @@ def test_hub_dataset_of_parquet_files_in_the_local_cache(tmp_path, pics):
     cache = tmp_path/'imgcls'
     files = [p.relative_to(cache).as_posix() for p in cache.rglob('*') if p.is_file()]
     assert len(files) == 15 and all(f.startswith('datasets/ann--animals-') for f in files)
-    assert not list(tmp_path.parent.rglob('evil*')), 'a name from outside became a path'
+    assert not list(tmp_path.parent.rglob('strayed*')), 'a name from outside became a path'
     before = pics.tree(cache)
     assert in_own_process('ann/animals', tmp_path, offline='1').splitlines()[0] == out.splitlines()[0]
     assert pics.tree(cache) == before, 'unpacked again'
@@ -235,14 +236,14 @@ def stand_in(monkeypatch):
 
 
 def test_photos_are_unpacked_into_numbered_files(tmp_path, stand_in):
-    photo = lambda content: dict(bytes=content, path='../../evil.jpg')
+    photo = lambda content: dict(bytes=content, path='../../strayed.jpg')
     rows = dict(train=Rows([dict(picture=photo(b'a'), animal=0), dict(picture=photo(b'b'), animal=-1)]),
                 test=Rows([dict(picture=photo(b'c'), animal=1), dict(picture=photo(None), animal=1)]),
                 extra=Rows([dict(picture=photo(b'd'), animal=0), dict(picture=None, animal=0)]))
     stand_in.load_dataset = lambda folder, streaming: rows
     datasets._unpack(tmp_path, 'ann/animals', tmp_path)
-    assert (tmp_path/'photos.csv').read_text().splitlines() == [
-        'path,label,split', '0000000.jpg,fox,train', '0000001.jpg,../../deer,test', '0000002.jpg,fox,']
+    assert read_csv(tmp_path/'photos.csv').values.tolist() == [
+        ['0000000.jpg', 'fox', 'train'], ['0000001.jpg', '../../deer', 'test'], ['0000002.jpg', 'fox', '']]
     assert {p.name: p.read_bytes() for p in tmp_path.glob('*.jpg')} == {
         '0000000.jpg': b'a', '0000001.jpg': b'c', '0000002.jpg': b'd'}
 

@@ -1,6 +1,8 @@
 """From the bytes of a file to a picture, or to the reason why not."""
+import io
 import os
 import pickle
+import struct
 import time
 import tracemalloc
 import zlib
@@ -10,7 +12,19 @@ import pytest
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from imgcls.core import UserError
-from imgcls.data.decode import PhotoError, Reason, decode, read_photo, taken
+from imgcls.data.decode import (
+    MAX_PIXELS,
+    Extremes,
+    PhotoError,
+    Reason,
+    about_span,
+    decode,
+    extremes,
+    read_photo,
+    span_of,
+    taken,
+)
+from imgcls.data.table import read_photos
 
 
 def png_header(w, h):
@@ -145,6 +159,128 @@ def test_a_reduced_jpeg_reports_its_whole_size(pics):
     whole = pics.encode(pics.picture(3, (800, 600)), exif=lying_on_its_side())
     img = decode(whole, side=100)
     assert img.size == (150, 200) and img.info['size'] == (600, 800)
+
+
+# ---- grey photos with more than 8 bits
+
+def grey(x, fmt='TIFF', **kw):
+    out = io.BytesIO()
+    Image.fromarray(x).save(out, fmt, **kw)
+    return out.getvalue()
+
+
+RAMP = np.arange(256).reshape(16, 16)
+
+
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
+@pytest.mark.parametrize('fmt', ['PNG', 'TIFF'])
+def test_a_photo_of_so_many_bits_looks_like_its_twin_of_8(bits, fmt):
+    data = grey((RAMP*(2**bits-1)/255).round().astype(np.uint16), fmt)
+    span = span_of([extremes(data), Extremes(0, 3, True)])
+    assert span == f'0,{2**bits-1}'
+    assert np.array_equal(np.asarray(decode(data, span=span))[..., 0], RAMP)
+
+
+@pytest.mark.parametrize('x, span', [
+    (RAMP*16 - 1024, '-1024,3056'), (RAMP.astype(np.float32)/255, '0,1'), (RAMP*300, '0,76500')])
+def test_signed_photos_and_floats_go_from_the_smallest_to_the_largest_value(x, span):
+    data = grey(x.astype(np.float32 if x.dtype == np.float32 else np.int32))
+    assert span_of([extremes(data)]) == span
+    assert np.abs(np.asarray(decode(data, span=span))[..., 0].astype(int) - RAMP).max() <= 1
+
+
+def test_a_dark_photo_stays_dark_beside_a_light_one():
+    dark, light = (grey(np.full((16, 16), v, np.uint16)) for v in (400, 4000))
+    span = span_of([extremes(dark), extremes(light)])
+    assert [decode(d, span=span).getpixel((3, 3))[0] for d in (dark, light)] == [25, 249]
+
+
+@pytest.mark.parametrize('odd', [np.nan, np.inf, -np.inf, -3.4e38, -9999.])
+def test_a_value_that_is_none_does_not_make_the_rest_black(odd):
+    x = RAMP.astype(np.float32)
+    x[0, 0] = odd
+    data = grey(x, tiffinfo={42113: '-9999'})
+    assert span_of([extremes(data)]) == '1,255'
+    got = np.asarray(decode(data))[..., 0]
+    assert got[0, 0] == (255 if odd == np.inf else 0) and np.abs(got - RAMP)[0, 1:].max() <= 1
+    for nothing in (np.nan, -9999):
+        nowhere = grey(np.full((16, 16), nothing, np.float32), tiffinfo={42113: '-9999'})
+        assert why(nowhere).reason is Reason.DAMAGED and 'none of its values' in str(why(nowhere))
+
+
+def test_ordinary_photos_have_no_span(pics):
+    for fmt in ('JPEG', 'PNG', 'TIFF', 'WEBP', 'GIF'):
+        data = pics.encode(pics.picture(3), fmt)
+        assert extremes(data) is None and decode(data, span='0,9').tobytes() == decode(data).tobytes()
+    assert about_span(['', ''], [np.nan]*2) == []
+
+
+def colours(values):
+    "A PNG with 16 bits a colour, which Pillow can't write."
+    def chunk(name, data):
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name+data))
+    h, w, _ = values.shape
+    head, lines = struct.pack('>IIBBBBB', w, h, 16, 2, 0, 0, 0), values.astype('>u2')
+    data = zlib.compress(b''.join(b'\0' + line.tobytes() for line in lines))
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', data) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize('top, n', [(4095, 7), (65535, 0)])
+def test_nearly_black_colours_of_16_bits_are_told_and_other_dark_photos_are_not(tmp_path, top, n):
+    (tmp_path/'a').mkdir()
+    (tmp_path/'b').mkdir()
+    for i in range(7):
+        x = np.random.default_rng(i).random((32, 32, 3))
+        (tmp_path/'a'/f'{i}.png').write_bytes(colours((top*x).round()))
+        Image.fromarray((12*x).astype(np.uint8)).save(tmp_path/'b'/f'{i}.png')  # 8 bits, and dark
+        x = 900*x[..., 0] + (i == 0)*60_000
+        (tmp_path/'b'/f'grey{i}.png').write_bytes(grey(x.astype(np.uint16), 'PNG'))
+    notes = [t for t in read_photos(tmp_path).notes if 'a colour' in t]
+    assert [t.split(',')[0] for t in notes] == ['7 photos with 16 bits a colour nearly black']*(n > 0)
+
+
+def test_photos_of_8_bits_beside_grey_ones_of_12_stay_as_they_are(tmp_path):
+    for label in 'ab':
+        (tmp_path/label).mkdir()
+        for i in range(6):
+            x = np.random.default_rng([i, *label.encode()]).random((16, 16))
+            x = (255*x).astype(np.uint8) if i % 2 else (4095*x).astype(np.uint16)
+            (tmp_path/label/f'{i}.png').write_bytes(grey(x, 'PNG'))
+    photos = read_photos(tmp_path)
+    assert (photos.span, len(photos)) == ('0,4095', 12) and photos.notes[0].startswith('6 grey photos')
+    for r in photos.df.itertuples():
+        stored = np.asarray(Image.open(r.path))
+        seen = np.asarray(decode(read_photo(r.path), span=photos.span))[..., 0]
+        assert np.abs(seen - stored*(255/(255 if stored.dtype == np.uint8 else 4095))).max() <= .5
+        assert (r.span == '') == (stored.dtype == np.uint8)
+
+
+# ---- more pixels than may be unpacked
+
+def sized(jpeg, w, h):
+    "A JPEG whose header says that it is larger than it is."
+    at = next(jpeg.find(m) for m in (b'\xff\xc0', b'\xff\xc2') if m in jpeg)
+    return jpeg[:at+5] + h.to_bytes(2, 'big') + w.to_bytes(2, 'big') + jpeg[at+9:]
+
+
+@pytest.mark.parametrize('side', [None, 64, 8000])
+@pytest.mark.parametrize('w, h', [(12_000, 9_000), (16_320, 12_240)])
+def test_a_jpeg_of_108_or_200_million_pixels_is_read_smaller(pics, monkeypatch, w, h, side):
+    "The pixels are missing here, so only their number is looked at."
+    size = []
+    def load(img):
+        size.append(img.size)
+        raise EOFError
+    monkeypatch.setattr('PIL.ImageFile.ImageFile.load', load)
+    with pytest.raises(PhotoError, match='truncated'): decode(sized(pics.encode(pics.picture(3)), w, h), side)
+    assert (side or 0) <= 64 and 64 <= min(size[0]) <= h/2 or size == [(w//2, h//2)]
+    assert size[0][0]*size[0][1] < MAX_PIXELS
+
+
+def test_bombs_are_refused(pics):
+    plain, all_at_once = (pics.encode(pics.picture(3), progressive=p) for p in (False, True))
+    for jpeg, w, h in ((plain, 30_000, 9_000), (plain, 65_000, 65_000), (all_at_once, 12_000, 9_000)):
+        assert why(sized(jpeg, w, h)).reason is Reason.TOO_MANY_PIXELS
 
 
 # ---- when it was taken

@@ -6,7 +6,16 @@ import pandas as pd
 import pytest
 
 from imgcls.core import UserError
-from imgcls.data.split import available_sizes, choose_test, class_weights, join_groups, take, training_order
+from imgcls.data.split import (
+    available_sizes,
+    check_burst,
+    check_share,
+    choose_test,
+    class_weights,
+    join_groups,
+    take,
+    training_order,
+)
 
 
 def fake(n=60, labels=('a', 'b', 'c'), seed=0):
@@ -74,6 +83,16 @@ def test_groups_of_mixed_sizes_reach_the_share_and_large_ones_are_tested_too():
 
 
 # ---- the test set
+
+@pytest.mark.parametrize('wrong', ['x', '0.2', None, True, 0, 1, float('nan'), [.2]])
+def test_what_is_no_share(wrong):
+    with pytest.raises(UserError, match='the share of test photos is .*between 0 and 1'): check_share(wrong)
+
+
+@pytest.mark.parametrize('wrong', ['x', '60', True, -1, float('nan'), [60]])
+def test_what_is_no_number_of_seconds(wrong):
+    with pytest.raises(UserError, match='burst is .*a number of seconds'): check_burst(wrong)
+
 
 @pytest.mark.parametrize('share', [0, 1, -.1, 2])
 def test_share_of_test_photos(share):

@@ -1,6 +1,7 @@
 """From a folder, list or table to Photos: what they hold, and what must never happen to a user's files."""
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import ExifTags, Image
+from pyarrow import parquet
 
 import imgcls.data.table as table
 from imgcls.core import UserError
@@ -427,6 +429,22 @@ def test_a_given_test_set_that_shares_a_place_is_noted(animals):
     assert any(n.startswith('1 test photo of a group, place or burst') for n in photos.notes)
 
 
+def test_a_given_test_set_that_tears_groups_is_noted_also_beside_copies_within_it(animals):
+    t = list_photos(animals)[0][['path', 'label']]
+    t['split'] = ['test' if i % 4 == 0 else 'train' for i in range(len(t))]
+    t['group'] = [f'g{i//2}' if i < 4 else None for i in range(len(t))]
+    shutil.copy(t.path[0], t.path[8])  # the same photo twice, both for testing
+    t.loc[8, 'label'], t.loc[0, 'label'] = 'fox', 'deer'
+    photos = read_photos(t)
+    assert photos.shared.sum() == 2 and photos.df.group.nunique() == 19
+    assert any(n.startswith('2 test photos of a group') for n in photos.notes)
+
+
+@pytest.mark.parametrize('source', ['', None, 5, ['a']])
+def test_what_names_no_folder_is_refused(source):
+    with pytest.raises(UserError, match='expected the name of a file or folder'): read_photos(source)
+
+
 # ---- the value
 
 def test_file_names_change_nothing_but_the_paths(tmp_path, pics):
@@ -495,6 +513,22 @@ def test_repr_is_short_and_safe(animals):
 def test_photos_keep_no_attributes_of_the_table(animals):
     photos = read_photos(animals)
     assert photos.df.attrs == {} and photos.test.attrs == {} and photos.train().attrs == {}
+
+
+def test_classes_are_in_the_order_in_which_people_count(tmp_path, pics):
+    names = ['class 1', 'class 2', 'class 10']
+    photos = read_photos(pics.folder(tmp_path/'p', **dict.fromkeys(names, 3)))
+    assert photos.classes == names and {*photos.codes(photos.df[photos.df.label == 'class 10'])} == {2}
+    file, key = photos.save(tmp_path/'p.parquet'), b'imgcls.photos'
+    assert Photos.load(file).classes == names
+    # an earlier imgcls kept its probabilities in the order of letters, and did not write which order it is
+    t = parquet.read_table(file)
+    about = json.loads(t.schema.metadata[key])
+    del about['natural']
+    parquet.write_table(t.replace_schema_metadata({**t.schema.metadata, key: json.dumps(about)}), file)
+    old = Photos.load(file)
+    assert old.classes == sorted(names) and Photos.load(old.save(file)).classes == sorted(names)
+    assert old.id != photos.id, 'its runs are not those of photos in another order'
 
 
 def test_saved_photos_come_back(animals):

@@ -233,6 +233,37 @@ def test_models_answer_as_they_were_scored_where_16_bits_are_fast(recipe, res, s
     assert st.runs.accuracy[0] == (kept.argmax(1) == st.targets).mean()
 
 
+# ---- grey photos with more than 8 bits
+
+@pytest.fixture(scope='module')
+def deep(tmp_path_factory):
+    "Ten bits in sixteen: read as sixteen, all photos are black; read alone, all are as light."
+    root = tmp_path_factory.mktemp('deep')
+    for label, light in dict(dim=.2, lit=.8).items():
+        (root/label).mkdir()
+        for i in range(16):
+            x = np.random.default_rng([i, int(100*light)]).random((12, 12))*light
+            x = np.kron(x*1023, np.ones((4, 4))).round().astype(np.uint16)
+            Image.fromarray(x).save(root/label/f'{i}.png')
+    return root
+
+
+DEEP = ['frozen', 'frozen:augment=on:epochs=5', 'fine_tune:epochs=3', 'fastai:epochs=3:bs=8',
+        'sgd_step:epochs=12:bs=8:lr=0.1', 'scratch:epochs=12:lr=0.02:bs=8']
+
+
+@pytest.mark.parametrize('recipe', DEEP)
+def test_grey_photos_of_ten_bits_are_learned_and_predicted_alike(recipe, deep, tmp_path):
+    st = study(deep, sizes=['all'], recipe=recipe, arch='cifar_net', weights='random', res=32, seeds=1,
+               out=tmp_path/'st', say=silent)
+    assert len(st.photos) == 32 and not len(st.photos.pairs), 'black photos would all be alike'
+    assert st.photos.span == '0,1023' and 'shown black and 1023 white' in st.photos.notes[0]
+    m, kept = st.model(say=silent), st.probs(st.runs.run[0])[-1].astype(float)
+    one_by_one = np.concatenate([probs(m, path) for path in st.photos.test.path])
+    assert np.abs(one_by_one-kept).max() < .001
+    assert st.runs.accuracy[0] > .9, 'read as 16 bits it is a half'
+
+
 def test_study_without_runs(st, tmp_path):
     shutil.copytree(st.path, tmp_path/'st', ignore=shutil.ignore_patterns('runs'))
     assert 'has no finished run yet' in tell(tmp_path/'st')
@@ -305,7 +336,69 @@ def test_no_photo_at_all(plain, tmp_path):
     (tmp_path/'readme.txt').write_text('')
     for none in ([], tmp_path, 'gone.jpg', ['gone.jpg', tmp_path], 'a\0b'):
         with pytest.raises(UserError, match='no photo found'): m.predict(none)
-    with pytest.raises(UserError, match='not float'): m.predict([1.5])
+    with pytest.raises(UserError, match='with float in it'): m.predict([1.5])
+
+
+@pytest.mark.usefixtures('same_numbers')
+def test_open_files_buffers_and_arrays(plain, photos, tmp_path):
+    m, file = Model.load(plain), photos/'00.jpg'
+    data, picture = file.read_bytes(), Image.open(file)
+    read = open(file, 'rb')  # noqa: SIM115 (as a user leaves it)
+    read.read()  # a file that was read before is a photo all the same
+    grey = picture.convert('L')
+    class Upload:  # as web frameworks give it
+        def read(self): return data
+    class Entry(os.PathLike):
+        def __fspath__(self): return os.fsencode(file)
+    forms = [open(file, 'rb'), read, io.BytesIO(data), Upload(), Entry(),  # noqa: SIM115
+             memoryview(data), memoryview(bytearray(data)), np.array(picture), np.array(picture)[::1, :, :]]
+    p = probs(m, [*forms, np.array(grey), grey, np.array(picture)[..., ::-1]])
+    assert np.abs(p[:len(forms)]-p[0]).max() < 1e-6 and (p[-3] == p[-2]).all()
+    assert np.abs(p[-1]-p[0]).max() > 1e-6, 'blue and red must not be the same'
+    for one in forms[:-1]: assert (probs(m, one) == probs(m, [one])).all()
+    path = str(file)
+    several = (path, file), {file: 1}.keys(), pd.Series([path]*2), np.array([path]), iter([file])
+    assert [len(m.predict(x)) for x in several] == [2, 1, 2, 1, 1]
+
+
+class Closed(io.BytesIO):
+    def read(self): raise ValueError('I/O operation on closed file')
+
+
+@pytest.mark.parametrize('what, says', [
+    (5, 'not int'), (None, 'not NoneType'), ([None], 'NoneType in it'), (dict(a=1), 'not dict'),
+    (pd.DataFrame(dict(path=['a'])), 'not DataFrame'), ([['a.jpg']], 'list with list in it'),
+    (torch.zeros(3, 8, 8), 'not Tensor'), (np.zeros((8, 8)), 'not 8 × 8, float64'),
+    (np.zeros((3, 8, 9), np.uint8), 'not 3 × 8 × 9, uint8'), (np.zeros((2, 8, 8, 3), np.uint8), 'not 2 × 8'),
+    ([np.zeros(8, np.uint16)], 'not 8, uint16'), (io.StringIO('abc'), 'not one of str'),
+    (Closed(), 'closed file'), ('', 'the path is empty'), ([''], 'the path is empty'),
+    (['~nobody/here', ''], 'no such file')])
+def test_what_is_no_photo_is_refused_by_name(what, says, plain, photos, monkeypatch):
+    monkeypatch.chdir(photos)  # which is never looked at unasked
+    with pytest.raises(UserError, match=says) as e: Model.load(plain).predict(what)
+    assert '\n' not in str(e.value)
+
+
+def test_an_empty_path_beside_a_photo_has_its_reason(plain, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    assert Model.load(plain).predict(['00.jpg', '']).reason.tolist() == ['', 'the path is empty']
+
+
+@pytest.mark.parametrize('nothing', [None, 5, '', b'x', []])
+def test_what_is_no_model_is_refused(nothing, plain, monkeypatch):
+    monkeypatch.chdir(plain.parent)  # which is never looked at unasked
+    with pytest.raises(UserError, match='expected the name of a file or folder as the study, run or model'):
+        Model.load(nothing)
+    with pytest.raises(UserError, match='as the model'): Model.load(plain).save(nothing)
+
+
+def test_the_home_folder_in_paths(plain, photos, monkeypatch):
+    monkeypatch.setenv('HOME', str(plain.parent))
+    m = Model.load(f'~/{plain.name}')
+    file = m.save('~/again.safetensors')
+    assert file == plain.parent/'again.safetensors' and Model.load(file).classes == m.classes
+    monkeypatch.setenv('HOME', str(photos))
+    assert m.predict('~/00.jpg').path.tolist() == [str(photos/'00.jpg')]
 
 
 # ---- training it further
@@ -426,6 +519,7 @@ TRANSFORMS = {
     "method is 'zoom'": [dict(method='zoom')], 'transform must': [dict(resample=1)],
     'mean and std': [dict(mean=[.5]), dict(std=[0, 1, 1]), dict(std=[float('inf')]*3), dict(mean='abc'),
                      dict(mean=[1e300]*3)],
+    'span is': [dict(span=s) for s in ('0', '0,x', '0,1,2', '9,1', '1e999,2', 'nan,1', [0], None, '0,9\n')],
 }
 CASES = [(change, says) for says, changes in TRANSFORMS.items() for change in changes]
 
@@ -576,7 +670,7 @@ def test_predict_names_what_it_could_not_use(imgcls, plain, photos, tmp_path):
 def test_predict_mistakes_in_one_line(imgcls, plain, photos, tmp_path):
     wrong = [([plain], 'PHOTO'), ([], 'MODEL'), ([plain, tmp_path], 'no photo found'),
              ([plain, 'gone.jpg'], 'no photo found: gone.jpg'),
-             (['nowhere', photos], 'no study, run or model at nowhere'),
+             (['nowhere', photos], f"no study, run or model at {os.path.abspath('nowhere')}"),
              ([photos, photos], 'is not a study'), ([photos/'00.jpg', photos], 'not a safetensors file')]
     for args, says in wrong:
         code, out, err = imgcls('predict', *args)

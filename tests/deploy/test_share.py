@@ -2,6 +2,7 @@
 import re
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +118,13 @@ def test_the_page_shows_what_predict_says(st):
     bars = re.findall(r'<td[^>]*>(\w+)</td><td><meter[^>]*value="([\d.]+)"', page)
     assert bars[0] == (said.label, f'{said.probability:.3f}') and len(bars) == 3
     assert page.count('<img') == page.count('data:image/jpeg;base64,') == 1
+
+
+def test_a_dim_grey_photo_is_dim_on_the_page(dim_study, shown_right):
+    test = dim_study.photos.test.path
+    files = [(str(i), Path(p).read_bytes()) for i, p in enumerate(test)]
+    page = ask(dim_study.model(say=lambda _: None), *files)
+    shown_right(test, re.findall(r'<img alt="" src="([^"]+)"', page))
 
 
 def test_each_file_of_a_choice_has_its_place(st):

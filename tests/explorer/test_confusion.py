@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from imgcls.core import UserError, image
+from imgcls.csv_files import guarded
 from imgcls.data.synth import synth_folder
 from imgcls.explorer.confusion import compare, confused_order, confusion, plot_confusion, predictions
 from imgcls.studies.study import Study, study
@@ -65,6 +66,38 @@ def test_csv_and_table(tmp_path):
     for source in (t, tmp_path/'predictions.csv', str(tmp_path/'predictions.csv')):
         c = confusion(source)
         assert c.counts.tolist() == [[1, 0], [1, 0]] and c.worst.path.tolist() == ['b.jpg']
+
+
+@pytest.mark.parametrize('names', [
+    ['None', 'NA'], ['nan', ''], ['null', 'True'], ['007', '7'], ['1.0', '1e5'], ['#N/A', 'N/A'],
+    ['=1+1', '-b'], ["'=x", '@c'], ['+', "'"]])
+def test_names_of_classes_stay_as_they_are(names, tmp_path):
+    names = [n or 'none' for n in names]
+    t = pd.DataFrame(dict(path=['a.jpg', 'b.jpg'], label=names, **dict(zip(names, [[.9, .8], [.1, .2]]))))
+    t.map(guarded).rename(columns=guarded).to_csv(tmp_path/'predictions.csv', index=False)
+    for source in (t, tmp_path/'predictions.csv'):
+        c = confusion(source)
+        assert c.classes == names and c.counts.tolist() == [[1, 0], [1, 0]]
+    assert predictions(tmp_path/'predictions.csv').at().tolist() == [[.9, .1], [.8, .2]]
+
+
+@pytest.mark.parametrize('text, says', [
+    ('label,a,b\na,.9,\nb,.1,.9\n', 'numbers'), ('label,a,b\n,.9,.1\n', 'label'),
+    ('a,b\n.9,.1\n', "column 'label'"), ('label,a,b\nNone,.9,.1\n', "such as 'None'"), ('', "can't read"),
+    ('label,a,b\na,"0,9","0,1"\n', 'numbers')])
+def test_lists_without_predictions_in_one_line(text, says, tmp_path):
+    (tmp_path/'p.csv').write_text(text)
+    with pytest.raises(UserError, match=says) as e: confusion(tmp_path/'p.csv')
+    assert '\n' not in str(e.value)
+
+
+def test_a_table_with_a_missing_label_or_no_file_at_all(st, tmp_path, monkeypatch):
+    t = pd.DataFrame(dict(label=['1', None], **{'1': [.9, .8], '2': [.1, .2]}))
+    with pytest.raises(UserError, match='1 row without a label'): confusion(t)
+    monkeypatch.chdir(st.path)  # which is never looked at unasked
+    with pytest.raises(UserError, match='expected the name of a file or folder'): confusion('')
+    monkeypatch.setenv('HOME', str(st.path.parent))
+    assert predictions(f'~/{st.path.name}').runs.run.tolist() == st.runs.run.tolist()
 
 
 # ---- no predictions

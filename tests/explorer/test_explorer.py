@@ -298,7 +298,7 @@ def test_size_is_bounded_and_shown(tmp_path):
         path = tmp_path/'e.html'
         save_explorer(np.arange(n) % 3, probs, ['a', 'b', 'c'], photos, path=path, limit=limit)
         assert path.stat().st_size < limit*1.05
-        inside = json.loads(re.search(r'-data">(.*?)</script>', path.read_text()).group(1))
+        inside = inside_of(path)
         there = sum(t is not None for t in inside['thumbs'])
         assert (there == n) == all_inside and f'{there:,} of {n:,}' in inside['data']['note']
         if not all_inside:  # those that are there are wrong predictions
@@ -361,6 +361,30 @@ def test_photos_without_location(tmp_path):
     exif[0x8825] = {1: 'N', 2: (50., 0., 0.)}
     Image.new('RGB', (300, 200), 'red').save(tmp_path/'p.jpg', exif=exif)
     assert b'Exif' not in thumbnail(tmp_path/'p.jpg')
+
+
+def inside_of(path): return json.loads(re.search(r'-data">(.*?)</script>', path.read_text()).group(1))
+
+
+def test_a_dim_grey_photo_is_dim_in_the_explorer(dim_study, shown_right, tmp_path):
+    st, n = dim_study, len(dim_study.targets)
+    test, host = st.photos.test.path, ExplorerHost(predictions(st), nearest=True)
+    shown_right(test, [o['thumb'] for o in host.photos([*range(n)])])
+    asked = [host.photo(0, 0, j) for j in range(n)]
+    shown_right(test, [o['image'] for o in asked])
+    shown_right(*zip(*[(o['file'], o['thumb']) for one in asked for o in one['nearest']]))
+    inside = inside_of(save_explorer(st, path=tmp_path/'explorer.html', nearest=True))
+    shown_right(test, inside['thumbs'])
+    shown_right(*zip(*[(o['file'], o['thumb']) for o in inside['train']]))
+
+
+def test_the_home_folder_in_paths(st, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert save_explorer(st, path='~/e.html') == tmp_path/'e.html' and (tmp_path/'e.html').is_file()
+    assert [p.name for p in tmp_path.iterdir()] == ['e.html']
+    monkeypatch.setenv('HOME', str(st.path.parent))
+    assert save_explorer(f'~/{st.path.name}') == st.path/'explorer.html'
 
 
 def test_state_is_small_and_saved_picture_is_escaped(st):

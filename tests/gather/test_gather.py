@@ -22,7 +22,9 @@ from PIL import Image
 import imgcls.gather.gather as G
 import imgcls.gather.search as search
 import imgcls.gather.verify as check
-from imgcls.core import CsvLog, UserError
+from imgcls.core import UserError
+from imgcls.csv_files import CsvLog, guarded
+from imgcls.data.files import list_photos
 from imgcls.gather.fetch import Fetcher
 from imgcls.gather.gather import contact_sheet, gather, run_async, write_credits
 from imgcls.gather.providers import find_provider
@@ -59,7 +61,8 @@ def impatient(monkeypatch):
 def listed(path, rows):
     "A CSV of addresses for the provider `urls`."
     with open(path, 'w', newline='') as f:
-        csv.writer(f).writerows([['url', 'label', 'author', 'licence', 'page', 'title'], *rows])
+        lines = [['url', 'label', 'author', 'licence', 'page', 'title'], *rows]
+        csv.writer(f).writerows([map(guarded, line) for line in lines])
     return str(path)
 
 
@@ -283,6 +286,18 @@ def test_an_end_between_line_and_photo(get):
     assert state(get.out) == whole
 
 
+def test_an_end_while_a_photo_is_taken_out(get, tmp_path):
+    "A photo found under two labels is neither; the end came when that was written down for one of them."
+    fox, deer = ('/ok/a.jpg', 'fox'), ('/ok/a@130.jpg', 'deer')
+    get(*some(1), fox, deer)
+    whole, get.out = state(get.out), tmp_path/'stopped'
+    t = get(*some(1), fox).df
+    row = t[t.url.str.contains('/ok/a.jpg')].iloc[0].to_dict()
+    with Shelf(get.out) as shelf: shelf.refuse(row, 'fox', 'two labels', 'also found for deer')
+    get(*some(1), fox, deer)
+    assert state(get.out) == whole and {*reasons(get.out).values()} == {'two labels'}
+
+
 RUN = '''import sys
 from imgcls.gather.gather import gather
 hosts = sys.argv[3].split(",")
@@ -501,7 +516,7 @@ def test_a_folder_of_class_folders(tmp_path):
         (tmp_path/'own'/c).mkdir(parents=True)
         for i in range(3): (tmp_path/'own'/c/f'{i}.jpg').write_bytes(picture(f'{c}{i}'))
     (tmp_path/'own'/'fox'/'bad.jpg').write_bytes(b'x'*600)
-    got = gather(str(tmp_path/'own'), out=tmp_path/'wild', source='folder', say=lambda s: None)
+    got = gather(tmp_path/'own', out=tmp_path/'wild', source='folder', say=lambda s: None)
     assert Counter(got.df.label) == dict(fox=3, deer=3) and got.refused == dict(fox={'not a photo': 1})
 
 
@@ -520,13 +535,18 @@ def test_no_network_is_said_in_seconds(tmp_path, monkeypatch):
     [
         ('fox', dict(source='inat'), 'did you mean inaturalist'),
         ('fox', dict(licences='cc-bi'), 'did you mean cc-by'),
-        ('fox', dict(source=[]), 'no provider'),
+        ('fox', dict(source=[]), 'source is empty'),
+        ('fox', dict(source=5), "unknown provider '5'"),
         ([], {}, 'name what is to be found'),
         ([' '], {}, 'name what is to be found'),
+        *((terms, {}, 'name what is to be found') for terms in (None, 5, b'fox', [None])),
+        ('fox', dict(against=5), 'expected the name of a file or folder as against'),
+        ('fox', dict(out=None), 'expected the name of a file or folder as out'),
+        ('fox', dict(licences=5), "unknown licence '5'"),
         ('..', {}, 'no name for a folder'),
         (['a/b', 'A_B'], {}, 'share the folder'),
-        ('fox', dict(per_class=0), 'per_class: expected a whole number'),
-        ('fox', dict(side='x'), 'side: expected a whole number'),
+        ('fox', dict(per_class=0), 'per_class is 0; it must be a whole number'),
+        ('fox', dict(side='x'), "side 'x' is unknown; it must be a whole number"),
         ('fox', dict(drop='gray'), "'grey' and 'drawing'"),
         ('fox', dict(distance=99), 'distance: expected a number of bits'),
         ('fox', dict(allow_hosts=['nas']), 'host and its port'),
@@ -535,7 +555,7 @@ def test_no_network_is_said_in_seconds(tmp_path, monkeypatch):
 )
 def test_mistakes_are_one_line(tmp_path, terms, options, text):
     with pytest.raises(UserError, match=text) as e:
-        gather(terms, out=tmp_path / 'wild', say=lambda s: None, **options)
+        gather(terms, **(dict(out=tmp_path / 'wild', say=lambda s: None) | options))
     assert '\n' not in str(e.value)
 
 
@@ -699,3 +719,13 @@ def test_photos_of_the_real_services(source, term, tmp_path):
         and (source == 'huggingface' or all(t.author) and all(t.page))
     )
     write_credits(tmp_path / 'wild')
+
+
+def test_names_that_look_like_formulas_are_texts_in_the_lists_and_come_back(get):
+    names = ['=1+1', '+ann', '-ann', '@ann', "'=ann", "'ann", 'Ann']
+    found = get(*((f'/ok/{i}.jpg', 'fox', name, 'CC BY 4.0') for i, name in enumerate(names)))
+    assert sorted(found.df.author) == sorted(names)
+    cells = [r['author'] for r in table(get.out, 'manifest.csv')]
+    assert sorted(cells) == sorted(["'=1+1", "'+ann", "'-ann", "'@ann", "''=ann", "'ann", 'Ann'])
+    assert sorted(list_photos(get.out)[0].author) == sorted(names)
+    assert '7 authors' in write_credits(get.out)

@@ -22,6 +22,16 @@ def test_brightness_that_tells_the_class_is_told(tmp_path):
     assert t.above['brightness'] and t.right['brightness'] > .95 and not t.above['size']
 
 
+def test_brightness_is_that_of_the_set_where_photos_have_12_bits(tmp_path):
+    "Read alone, a photo of the dim class would be as light as one of the other."
+    for label, top in dict(dim=1023, light=4095).items():
+        (tmp_path/label).mkdir()
+        for i in range(25):
+            x = np.random.default_rng([i, top]).random((40, 40))*top
+            Image.fromarray(x.astype(np.uint16)).save(tmp_path/label/f'{i}.png')
+    assert shortcuts(read_photos(tmp_path)).set_index('what').above['brightness']
+
+
 def test_labels_by_lot_seldom_seem_to_be_told(tmp_path):
     told = [shortcuts(read_photos(folder(tmp_path/str(s), dict(fox=120, deer=120), seed=s))).above.any()
             for s in range(4)]

@@ -119,6 +119,11 @@ def test_more_seeds_leave_the_first_runs_as_they_are(photos):
     assert set(s.id for s in frozen(photos)) < set(s.id for s in frozen(photos, seeds=None))
 
 
+def test_a_plan_is_made_for_photos_that_are_read():
+    for source in ('animals', None, pd.DataFrame()):
+        with pytest.raises(UserError, match='Photos, from read_photos, not for'): plan(source, 'frozen')
+
+
 def test_a_run_in_words(photos):
     one, every = frozen(photos, sizes=[5, 'all'])
     assert (str(one), str(every)) == ('frozen, 5 photos a class, seed 0', 'frozen, all photos, seed 0')

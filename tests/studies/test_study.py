@@ -332,6 +332,34 @@ def test_a_damaged_file_of_epochs_means_a_fresh_start(scenes, tmp_path):
     assert [p.name for p in (tmp_path/'b'/'runs').iterdir()] == whole.runs.run.tolist()
 
 
+@pytest.fixture(params=['real', 'as PyTorch tells it'])
+def full_disk(request, tmp_path, monkeypatch):
+    "A folder on a disk that has room for a run, but not for the epochs of a training."
+    folder = tmp_path/'disk'
+    folder.mkdir()
+    if request.param == 'real':
+        mount = ['mount', '-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', str(folder)]
+        if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip('only root can make a small disk')
+        yield folder
+        subprocess.run(['umount', '-l', str(folder)], check=True)
+        return
+
+    def fail(*a): raise RuntimeError('[enforce fail at inline_container.cc:868] . PytorchStreamWriter failed '
+                                     'writing file data/3: file write failed')
+    monkeypatch.setattr(torch, 'save', fail)
+    yield folder
+
+
+@pytest.mark.parametrize('recipe', ['fine_tune:epochs=2', 'fastai:epochs=1:bs=8'])
+def test_a_training_goes_on_where_the_disk_has_no_room_for_its_epochs(scenes, full_disk, recipe):
+    said = []
+    st = study(scenes, [5], recipe, 'cifar_net', out=full_disk/'st', say=said.append)
+    assert len(st.runs) == 1 and not [*(st.path/'runs').glob('.*')]
+    line, = [s for s in said if 'epochs are not kept' in s]
+    assert "can't write" in line and 'free some space' in line and '\n' not in line
+
+
 def test_what_run_json_says_of_a_training(scenes, tmp_path):
     recipes = ['fine_tune:epochs=1:calibrate=.2', 'sgd_step:epochs=1:bs=8:freeze=on', 'frozen:epochs=1',
                'scratch:epochs=1:bs=8']
@@ -723,3 +751,66 @@ def test_a_folder_of_other_files_is_refused_before_photos_are_read(scenes, tmp_p
     (tmp_path/'letter.txt').write_text('Dear')
     monkeypatch.setattr('imgcls.studies.runs.read_photos', lambda *a, **kw: pytest.fail('photos were read'))
     with pytest.raises(UserError, match='holds other files'): small(scenes, tmp_path)
+
+
+# what people bring: other folders of the same name, `~`, options of other types
+
+def test_another_folder_of_the_same_name_does_not_take_over_a_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = (synth_folder(tmp_path/x/'photos', per_class=12, side=48, seed=i) for i, x in enumerate('ab'))
+    st, _ = small(a, None)
+    assert st.path == tmp_path/'studies'/'photos'
+    before = (st.path/'study.json').read_bytes()
+    says = 'is a study of .*a/photos, not of .*b/photos; .*--out'
+    with pytest.raises(UserError, match=says): small(b, None)
+    assert (st.path/'study.json').read_bytes() == before
+    moved = a.rename(tmp_path/'c')  # the same source goes on, also with more photos, and as a cleaned list
+    (moved/'fox'/'new.jpg').write_bytes(scene_bytes('fox', 999, side=48))
+    st, _ = small(moved, st.path)
+    st.photos.df[['path', 'label', 'split']].iloc[1:].to_csv(st.path/'cleaned.csv', index=False)
+    small(st.path/'cleaned.csv', st.path)
+
+
+def test_a_study_stays_where_it_is_when_the_program_goes_elsewhere(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    st, _ = small(scenes, '~/st', sizes=(5,))
+    monkeypatch.chdir(tmp_path)
+    near = Study('st')
+    (tmp_path/'elsewhere').mkdir()
+    monkeypatch.chdir('elsewhere')
+    assert st.path == near.path == Study('~/st').path == tmp_path/'st'
+    assert near.probs(near.runs.run[0]).shape == st.probs(st.runs.run[0]).shape
+
+
+def test_a_study_never_lies_in_the_folder_of_its_photos(own, monkeypatch):
+    for out in (own/'st', own):
+        with pytest.raises(UserError, match='in the folder of its photos|holds other files'): small(own, out)
+    monkeypatch.chdir(own)
+    with pytest.raises(UserError, match='in the folder of its photos.*--out'): small('.', None)
+    assert not (own/'studies').exists()
+
+
+@pytest.mark.parametrize('options', [
+    dict(sizes='many'), dict(sizes=5.5), dict(sizes=[['5']]), dict(sizes=b'5'), dict(sizes=[]),
+    dict(seeds=2.5), dict(seeds=[1]), dict(seeds=True), dict(epochs=[1]), dict(test='x'), dict(test=None),
+    dict(classes=5), dict(classes=[]), dict(out=5), dict(out=b'x'), dict(res='x'), dict(res=5),
+    dict(res=32.5), dict(burst='x'), dict(arch=5), dict(arch=[]), dict(recipe=[]), dict(weights=5),
+    dict(photos=5), dict(photos=None)])
+def test_an_option_of_another_type_is_one_line(scenes, tmp_path, options):
+    how = dict(photos=scenes, sizes=5, recipe='frozen', arch='cifar_net', out=tmp_path/'st', say=None)
+    how |= options
+    with pytest.raises(UserError): study(**how)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_sizes_as_people_write_them(scenes, tmp_path):
+    for sizes, want in (('all', ['all']), (5, [5]), ('5,10', [5, 10])):
+        how = dict(epochs=1, seeds='1', test=np.float32(.2), out=tmp_path/str(sizes), say=None)
+        st = study(scenes, sizes, 'frozen', 'cifar_net', **how)
+        assert st.runs['size'].tolist() == want
+
+
+def test_a_size_that_no_folder_can_give_is_refused_before_a_photo_is_read(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr('imgcls.data.table.read_photo', lambda *a: pytest.fail('a photo was read'))
+    with pytest.raises(UserError, match='30 photos, size 5000 needs 5000'):
+        small(scenes, tmp_path/'st', sizes=[5000])

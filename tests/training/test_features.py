@@ -419,3 +419,54 @@ def test_rooms_that_import_quickly(room, heavy):
     program = f'import sys, imgcls.training.{room}; print(*{{*{heavy}}} & {{*sys.modules}})'
     out = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
     assert not out.strip()
+
+
+# ---- grey photos with more than 8 bits
+
+def grey_folder(root, scale, kind=np.uint16, fmt='png'):
+    "Class folders of the same grey photos, with values up to 255 times `scale`; and one in colours."
+    for label, tone in dict(fine=1, rough=4).items():
+        (root/label).mkdir(parents=True)
+        for i in range(6):
+            x = np.random.default_rng(100*tone + i).integers(0, 200, (48//tone, 48//tone))
+            x = np.kron(x, np.ones((tone, tone))).astype(int)
+            x[0, 0] = 255 if i == 0 else x[0, 0]
+            Image.fromarray((x*scale).round().astype(kind)).save(root/label/f'{i}.{fmt}')
+    (root/'fine/colours.jpg').write_bytes(scene_bytes('fox', 0, side=48))
+    return root
+
+
+def test_photos_of_12_bits_have_the_features_of_their_twins_of_8(tmp_path, cache):
+    f = Features('cifar_net', 32)
+    twins = read_photos(grey_folder(tmp_path/'8', 1, np.uint8), check=f)
+    photos = read_photos(grey_folder(tmp_path/'12', 4095/255), check=f)
+    assert (photos.span, twins.span, f.computed) == ('0,4095', '', 25), 'the colours are known from the first'
+    assert 'in all of them 0 is shown black and 4095 white' in photos.notes[0] and not twins.notes
+    name = lambda p: p.df.path.str[-12:].str.rsplit('/', n=2).str[-2:].str.join('/').str.split('.').str[0]
+    at = lambda p: pd.Series([*f.of(p.df)], index=name(p)).sort_index()
+    for a, b in zip(at(photos), at(twins)): np.testing.assert_array_equal(a, b)
+    again, some = Features('cifar_net', 32), photos.df.sample(5, random_state=0)
+    np.testing.assert_array_equal(again.of(some), f.of(some), 'a part of the set has the span of the whole')
+    assert again.computed == 0
+
+
+def test_another_span_gives_other_features(tmp_path, cache):
+    a = read_photos(grey_folder(tmp_path/'a', 4095/255), check=(f := Features('cifar_net', 32)))
+    Image.fromarray(np.full((48, 48), 60_000, np.uint16)).save(tmp_path/'a/fine/x.png')
+    b = read_photos(tmp_path/'a', check=f)
+    assert (b.span, f.computed) == ('0,65535', 13 + 13), 'only the photo in colours is known'
+    assert '12 of them nearly black' in b.notes[0] and len({*a.df.sha256} & {*b.df.sha256}) == 1
+
+
+def test_a_model_of_12_bits_answers_as_it_was_scored(tmp_path, cache):
+    "Photo by photo: the dark ones too are read with the span of the set that the model learned from."
+    from imgcls.deploy.model import Model
+    from imgcls.studies.study import study
+    st = study(grey_folder(tmp_path/'12', 4095/255), sizes=[3], recipe='frozen', arch='cifar_net',
+               weights='random', epochs=2, res=32, seeds=1, out=tmp_path/'st', say=lambda _: None)
+    model = Model.load(st.path, say=lambda _: None)
+    assert model.transform['span'] == '0,4095'
+    got = np.concatenate([model.probabilities(p).iloc[:, 1:].to_numpy() for p in st.photos.test.path])
+    np.testing.assert_allclose(got, st.probs(st.runs.run[0])[-1], atol=1e-3)
+    saved = Model.load(model.save(tmp_path/'m.safetensors'))
+    np.testing.assert_array_equal(saved.probabilities(st.photos.test.path[:1].item()).iloc[:, 1:], got[:1])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -386,6 +387,18 @@ def test_random_weights_come_from_the_seed_alone():
     assert torch.equal(torch.rand(3), after), "the user's own random numbers were used up"
     assert load_body(w).sha == a.sha != load_body(w, seed=1).sha
     assert w.origin == 'random' and not w.url and not w.file
+
+
+def test_no_body_takes_photos_of_a_few_pixels():
+    body = load_body(find_weights('resnet18', 'random'))
+    assert body.takes(32) and body.takes(np.int64(64))
+    assert not any(body.takes(side) for side in (5, 0, -32, 32.5, '32', None))
+
+
+@pytest.mark.parametrize('arch', [5, None, ['resnet18'], b'resnet18'])
+def test_an_architecture_is_a_name(arch):
+    for find in (find_weights, load_body):
+        with pytest.raises(UserError, match='expected the name of an architecture'): find(arch)
 
 
 def test_unknown_architecture():

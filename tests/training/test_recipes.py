@@ -1,16 +1,27 @@
 """Recipes by name and of one's own, and `train`, which does all of it in one call."""
+import io
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fastai.data.all import DataLoaders, TfmdLists
-from fastai.learner import Learner
-from fastai.vision.all import ClassificationInterpretation, ImageDataLoaders, Resize, get_image_files
+from fastai.learner import Learner, load_learner
+from fastai.vision.all import (
+    ClassificationInterpretation,
+    ImageDataLoaders,
+    PILImage,
+    Resize,
+    TensorImage,
+    get_image_files,
+)
+from PIL import Image
 
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
@@ -107,12 +118,17 @@ def test_names_and_values_that_are_not_possible(bad, says):
 
 @pytest.mark.parametrize('recipe', [
     'fine_tune:calibrate=1', 'fine_tune:smoothing=3', 'fine_tune:warmup=2', 'frozen:smoothing=3',
-    'sgd_step:step=0'])
+    'sgd_step:step=0', 'fastai:bs=1'])
 def test_values_that_no_training_can_have(photos, nothing, recipe):
     field = recipe.split(':')[1].split('=')[0]
     with pytest.raises(UserError, match=f'^{field} is .*it must be at least') as e:
         train(photos, recipe, nothing, res=32, epochs=1, say=None)
     assert '\n' not in str(e.value)
+
+
+def test_a_batch_of_one_photo_where_batch_norm_needs_two(photos, resnet18):
+    with pytest.raises(UserError, match='two photos in a batch; take bs=2 or more$'):
+        train(photos, 'sgd_step:epochs=1:bs=1', resnet18, res=32, say=None)
 
 
 def test_fields_by_name():
@@ -312,6 +328,15 @@ def test_scratch_needs_no_words(photos, nothing):
     assert all(0 < m < .1 for m in moved), 'it begins with the seed\'s random weights, and all of them learn'
 
 
+@pytest.mark.parametrize('options', [
+    dict(seed='x'), dict(seed=None), dict(seed=-1), dict(seed=1.5), dict(size=2.5), dict(size=[5]),
+    dict(res=5), dict(res='x'), dict(res=-32), dict(body=5), dict(body=None), dict(epochs='x'),
+    dict(photos=5)])
+def test_an_option_of_another_type_is_one_line(photos, options):
+    how = dict(photos=photos, recipe='frozen', body='cifar_net', say=None) | options
+    with pytest.raises(UserError): train(**how)
+
+
 def test_a_few_photos_are_enough(lite):
     few = read_photos(synth_folder(classes=('fox', 'deer'), per_class=4, side=64), test=.25)
     assert len(few) == 8
@@ -330,6 +355,38 @@ def test_a_learner_that_can_be_trained_on(photos, lite):
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-2)
     after = learn.model[0].conv_stem.weight.cpu()
     assert not torch.equal(before, after), 'all weights of the model that comes back can be trained'
+
+
+@pytest.mark.parametrize('recipe', ['frozen:epochs=1', 'sgd_step:epochs=1'])
+def test_a_learner_takes_what_those_of_fastai_take(folder, photos, nothing, recipe):
+    learn = train(photos, recipe, nothing, res=32, say=None)
+    file = Path(photos.test.path.iloc[0])
+    data, img = file.read_bytes(), Image.open(file)
+    forms = [file, str(file), data, memoryview(data), img, img.convert('RGBA'), np.array(img),
+             PILImage.create(file), TensorImage(np.array(img)).permute(2, 0, 1)]
+    grey = np.array(img.convert('L'))
+    turned, exif = img.copy(), Image.Exif()
+    exif[0x112] = 3  # upside down
+    turned.transpose(Image.Transpose.ROTATE_180).save(upside := io.BytesIO(), 'PNG', exif=exif)
+    with learn.no_bar():
+        first = learn.get_preds(dl=learn.dls.valid)[0][0]
+        for form in [*forms, Image.open(upside)]:
+            assert torch.allclose(learn.predict(form)[2], first, atol=1e-5), type(form)
+        assert torch.equal(learn.predict(grey)[2], learn.predict(Image.fromarray(grey))[2])
+        files = get_image_files(folder)
+        for items in (files, [str(f) for f in files], [np.array(Image.open(f)) for f in files]):
+            probs = learn.get_preds(dl=learn.dls.test_dl(items))[0]
+            assert len(probs) == 36 and torch.allclose(probs[files.index(file)], first, atol=1e-5)
+        assert torch.allclose(pickle.loads(pickle.dumps(learn)).predict(data)[2], first, atol=1e-5)
+
+
+def test_a_learner_that_is_exported(photos, nothing, tmp_path):
+    learn = train(photos, 'frozen:epochs=1', nothing, res=32, say=None)
+    learn.export(tmp_path/'mine.pkl')
+    assert b'__main__' not in (tmp_path/'mine.pkl').read_bytes(), 'another program has another one'
+    again, file = load_learner(tmp_path/'mine.pkl'), photos.test.path.iloc[0]
+    with learn.no_bar(), again.no_bar():
+        assert torch.allclose(again.predict(file)[2], learn.predict(file)[2], atol=1e-5)
 
 
 def test_a_folder_is_enough(folder, nothing):
