@@ -64,6 +64,7 @@ def main():
     files = [*sorted(COURSE.glob('0*.ipynb')), *sorted(COURSE.glob('solutions/*.ipynb'))]
     wanted = tuple(args.lessons)
     if wanted: files = [f for f in files if f.relative_to(COURSE).as_posix().startswith(wanted)]
+    if not files: parser.error(f"no lesson begins with {' or '.join(wanted)}; take one such as 03")
     failed, took = [], dict(lessons=0, solutions=0)
     for file in files:
         seconds, error = _run(file, args.dry)
