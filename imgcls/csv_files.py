@@ -90,6 +90,7 @@ def _text(file):
     try:
         if what := _no_list(file): raise UserError(f'{file} is {what}')
         return file.read_bytes().decode('utf-8-sig')
+    except UserError: raise
     except UnicodeDecodeError: raise UserError(f'{file} is not in UTF-8; save it as "CSV UTF-8"') from None
     except (OSError, ValueError) as e:
         why = getattr(e, 'strerror', '') or e

@@ -88,3 +88,9 @@ def test_what_a_file_is_that_is_no_csv(tmp_path):
                             jpg='single photo; give').items():
         with pytest.raises(UserError, match=words): read_csv(Path(tmp_path/f'a.{name}'))
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_archive_is_named_and_nothing_else_is_said(tmp_path):
+    (file := tmp_path/'photos.zip').write_bytes(b'PK\3\4')
+    with pytest.raises(UserError) as e: read_csv(file)
+    assert str(e.value) == f'{file} is a zip archive; unpack it and give the folder'
