@@ -24,6 +24,7 @@ from importlib import import_module
 from importlib.resources import files
 from numbers import Real
 from pathlib import Path
+from types import ModuleType
 
 import platformdirs
 
@@ -172,13 +173,13 @@ def quiet(
 
 # %% ../nbs/api/00_core.ipynb #44ff36f0
 def quiet_import(
-    name: str,  # of a library, such as 'cleanlab'
-):
+    name: str,  # of a library or a part of it, such as 'cleanlab.filter'
+) -> ModuleType:
     "Import a library without the warnings that come on the way; filters that it sets are dropped."
-    if name in sys.modules: return
+    if name in sys.modules: return import_module(name)
     before = [*warnings.filters]
     try:
-        with quiet(): import_module(name)
+        with quiet(): return import_module(name)
     finally: warnings.filters[:] = [f for f in before if f in warnings.filters]
 
 # %% ../nbs/api/00_core.ipynb #b8c2c0ea

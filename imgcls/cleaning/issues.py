@@ -5,34 +5,27 @@
 # %% auto #0
 __all__ = ['REASONS', 'deep_body', 'out_of_fold', 'judge_labels', 'look', 'open_source', 'find_issues']
 
-# %% ../../nbs/api/50_cleaning.issues.ipynb #69ddbe62
-from ..borrowed import usual_torch
-from ..core import quiet, quiet_import
-
-# %% ../../nbs/api/50_cleaning.issues.ipynb #1134615f
-quiet_import('cleanlab')  # it mutes every warning of the program
-
 # %% ../../nbs/api/50_cleaning.issues.ipynb #ca8dad39
 import copy
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from cleanlab.filter import find_label_issues
-from cleanlab.outlier import OutOfDistribution
-from cleanlab.rank import get_label_quality_scores
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 from scipy.ndimage import sobel, uniform_filter1d
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from ..core import UserError, full_path, plural, progress
+from ..borrowed import usual_torch
+from ..core import UserError, atomic, cache_dir, full_path, plural, progress, quiet, quiet_import
 from ..data.decode import PhotoError, decode, read_photo
 from ..data.table import Photos, read_photos
 from ..studies.study import Study
@@ -79,8 +72,9 @@ def _folds(labels, groups, folds, seed, test):
     _, first, of = np.unique(groups[train], return_index=True, return_inverse=True)
     first = train[first]
     parts = max(2, min(folds, np.bincount(labels[first]).min()))
+    draw = quiet_import('sklearn.model_selection').StratifiedKFold(parts, shuffle=True, random_state=seed)
     with quiet():  # a class with fewer groups than parts is in some of them only
-        split = StratifiedKFold(parts, shuffle=True, random_state=seed).split(first, labels[first])
+        split = draw.split(first, labels[first])
         judged = [np.isin(of, part) for _, part in split]
     pairs = [(train[~j], train[j]) for j in judged]
     return pairs + [(train, np.flatnonzero(test))]*int(test.any())
@@ -88,9 +82,19 @@ def _folds(labels, groups, folds, seed, test):
 # %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7b
 def _fit(views, labels, rows):
     "Logistic regression on some rows of two views of the photos."
+    model = quiet_import('sklearn.linear_model').LogisticRegression(C=2e-3, max_iter=100)
     with quiet():  # a hundred steps are enough, whether it has converged or not
-        model = LogisticRegression(C=2e-3, max_iter=100)
         return model.fit(np.concatenate([v[rows] for v in views]), np.tile(labels[rows], 2))
+
+# %% ../../nbs/api/50_cleaning.issues.ipynb #44568681
+def _judge(views, labels, leave_out, folds, P):
+    "Fill in the probabilities, part after part; yields each photo that is judged."
+    for learn, rows in folds:
+        trusted = learn if leave_out is None else learn[~leave_out[learn]]
+        if len(np.unique(labels[trusted])) < P.shape[1]: trusted = learn
+        model = _fit(views, labels, trusted)
+        P[np.ix_(rows, model.classes_)] = np.mean([model.predict_proba(v[rows]) for v in views], 0)
+        yield from rows
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #44568682
 def out_of_fold(
@@ -107,15 +111,15 @@ def out_of_fold(
     views, out = [X[:, :d].astype(np.float32), X[:, d:].astype(np.float32)], np.zeros((len(X), k))
     mean, std = views[0].mean(0), views[0].std(0)+1e-3
     views = [(v-mean)/std for v in views]
-    for learn, judge in progress(_folds(labels, groups, folds, seed, test), label='judging labels'):
-        trusted = learn if leave_out is None else learn[~leave_out[learn]]
-        if len(np.unique(labels[trusted])) < k: trusted = learn
-        model = _fit(views, labels, trusted)
-        out[np.ix_(judge, model.classes_)] = np.mean([model.predict_proba(v[judge]) for v in views], 0)
+    judged = _judge(views, labels, leave_out, _folds(labels, groups, folds, seed, test), out)
+    for _ in progress(judged, len(X), 'judging labels' if leave_out is None else 'judging labels again'): pass
     return out
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a7
-_find = partial(find_label_issues, filter_by='prune_by_class', n_jobs=1)
+def _find(labels, P):
+    "Which labels are likely wrong."
+    library = quiet_import('cleanlab.filter')  # it mutes every warning of the program, and takes two seconds
+    return library.find_label_issues(labels, P, filter_by='prune_by_class', n_jobs=1)
 
 
 def judge_labels(
@@ -131,7 +135,27 @@ def judge_labels(
         P = out_of_fold(X, labels, groups, leave_out=wrong, test=test)
         wrong = _find(labels, P)
         wrong[~test] = _find(labels[~test], P[~test])
-    return wrong, 1-get_label_quality_scores(labels, P, method='normalized_margin'), P
+    score = quiet_import('cleanlab.rank').get_label_quality_scores(labels, P, method='normalized_margin')
+    return wrong, 1-score, P
+
+# %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a8
+def _name(X, labels, groups, test):
+    "The name of a judgement: a hash of what it is made of."
+    made_of = hashlib.sha256(f"1 {version('cleanlab')} {version('scikit-learn')}".encode())
+    for x in (X, labels, np.unique(groups, return_inverse=True)[1], test):
+        made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
+    return made_of.hexdigest()[:32]
+
+
+def _kept_judgement(X, labels, groups, test):
+    "What `judge_labels` returns, from the cache where it is known."
+    file = cache_dir('judgements')/f'{_name(X, labels, groups, test)}.safetensors'
+    try: found = load(file.read_bytes())
+    except (OSError, SafetensorError):
+        wrong, suspicion, P = judge_labels(X, labels, groups, test)
+        found = dict(wrong=wrong, suspicion=suspicion, P=P)
+        with atomic(file, sync=False) as part: part.write_bytes(save(found))
+    return found['wrong'], found['suspicion'], found['P']
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #70719a38
 def _blur(grey, size=11):
@@ -163,7 +187,7 @@ def _labels(photos, X):
     df, classes = photos.df, photos.classes
     if len(classes) < 2: return
     groups = df.group.where(df.group.astype(str) != '', df.sha256).astype(str).to_numpy()
-    wrong, score, P = judge_labels(X, photos.codes(df), groups, (df.split == 'test').to_numpy())
+    wrong, score, P = _kept_judgement(X, photos.codes(df), groups, (df.split == 'test').to_numpy())
     for i in np.flatnonzero(wrong):
         own, best = classes.index(df.label[i]), int(P[i].argmax())
         if best == own: continue
@@ -186,7 +210,7 @@ def _outliers(X):
     "Photos far from their nearest neighbours, by cleanlab's score."
     n = len(X)
     if n < 20: return
-    near = OutOfDistribution(params=dict(k=min(10, n-1)))
+    near = quiet_import('cleanlab.outlier').OutOfDistribution(params=dict(k=min(10, n-1)))
     score = near.fit_score(features=X.astype(np.float32), verbose=False)
     for i in np.flatnonzero(score < .37*np.median(score)):
         yield i, 'outlier', 1-score[i], '', 'unlike all other photos'
