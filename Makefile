@@ -14,8 +14,11 @@ BIN    := $(VENV)/$(bin)
 READY  := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Tests leave nothing behind: their temporary files lie in a folder of their own, which is removed at the end.
+tidy = tmp=$$(mktemp -d); TMPDIR=$$tmp $(1); failed=$$?; rm -rf $$tmp; exit $$failed
+
 # Notebooks are tested two at a time, one thread each, and with an empty cache, so that nothing left by an earlier run helps them.
-alone = cache=$$(mktemp -d); IMGCLS_CACHE=$$cache IMGCLS_COURSE=test OMP_NUM_THREADS=1 $(1); failed=$$?; rm -rf $$cache; exit $$failed
+alone = $(call tidy,IMGCLS_CACHE=$$tmp/cache IMGCLS_COURSE=test OMP_NUM_THREADS=1 $(1))
 
 # Make an environment and install into it, saying what is done and how long it usually takes.
 install = $(PYTHON) tools/can_venv.py && \
@@ -45,7 +48,7 @@ nbtest: $(READY)  ## run every notebook as a test
 	@$(call alone,$(BIN)/nbdev_test --n_workers 2 --do_print --timing)
 
 pytest: $(READY)  ## the tests of tests/
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(call tidy,$(BIN)/python -m pytest -n 3 --dist worksteal)
 
 fuzz: $(READY)  ## the property tests with other random examples than `make test` draws, and more of them
 	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 3 --dist worksteal -m hypothesis
@@ -53,7 +56,7 @@ fuzz: $(READY)  ## the property tests with other random examples than `make test
 test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest: latest  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
-	$(LATEST)/$(bin)/python -m pytest -n 3 --dist worksteal
+	@$(call tidy,$(LATEST)/$(bin)/python -m pytest -n 3 --dist worksteal)
 
 course-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 course-latest: latest  ## all lessons and solutions with the newest version of everything; PHOTOS=real takes real photos

@@ -79,6 +79,17 @@ def _folds(labels, groups, folds, seed, test):
     pairs = [(train[~j], train[j]) for j in judged]
     return pairs + [(train, np.flatnonzero(test))]*int(test.any())
 
+# %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7a
+def _views(X, most=512):
+    "Two views of the photos, standardised, along the directions in which they differ most."
+    views = [v.astype(np.float32) for v in np.split(X, 2, 1)]
+    mean, std = views[0].mean(0), views[0].std(0)+1e-3
+    views = [(v-mean)/std for v in views]
+    if X.shape[1] <= 2*most or 2*len(X) <= most: return views
+    how = dict(svd_solver='randomized', iterated_power=2, random_state=0)
+    pca = quiet_import('sklearn.decomposition').PCA(most, **how).fit(np.concatenate(views))
+    return [pca.transform(v) for v in views]
+
 # %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7b
 def _fit(views, labels, rows):
     "Logistic regression on some rows of two views of the photos."
@@ -107,11 +118,8 @@ def out_of_fold(
     seed: int = 0,  # of the split
 ) -> np.ndarray:  # n × classes
     "Return probabilities of each photo's classes by classifiers that have not seen it."
-    k, d, test = labels.max()+1, X.shape[1]//2, np.zeros(len(X), bool) if test is None else test
-    views, out = [X[:, :d].astype(np.float32), X[:, d:].astype(np.float32)], np.zeros((len(X), k))
-    mean, std = views[0].mean(0), views[0].std(0)+1e-3
-    views = [(v-mean)/std for v in views]
-    judged = _judge(views, labels, leave_out, _folds(labels, groups, folds, seed, test), out)
+    test, out = np.zeros(len(X), bool) if test is None else test, np.zeros((len(X), labels.max()+1))
+    judged = _judge(_views(X), labels, leave_out, _folds(labels, groups, folds, seed, test), out)
     for _ in progress(judged, len(X), 'judging labels' if leave_out is None else 'judging labels again'): pass
     return out
 
@@ -139,23 +147,25 @@ def judge_labels(
     return wrong, 1-score, P
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a8
-def _name(X, labels, groups, test):
-    "The name of a judgement: a hash of what it is made of."
-    made_of = hashlib.sha256(f"1 {version('cleanlab')} {version('scikit-learn')}".encode())
-    for x in (X, labels, np.unique(groups, return_inverse=True)[1], test):
-        made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
-    return made_of.hexdigest()[:32]
-
-
-def _kept_judgement(X, labels, groups, test):
-    "What `judge_labels` returns, from the cache where it is known."
-    file = cache_dir('judgements')/f'{_name(X, labels, groups, test)}.safetensors'
-    try: found = load(file.read_bytes())
-    except (OSError, SafetensorError):
-        wrong, suspicion, P = judge_labels(X, labels, groups, test)
-        found = dict(wrong=wrong, suspicion=suspicion, P=P)
+def _kept(kind, of, make):
+    "Arrays by name: made once, and kept in the cache under the hash of what they are made `of`."
+    made_of = hashlib.sha256()
+    for x in of: made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
+    file = cache_dir(kind)/f'{made_of.hexdigest()[:32]}.safetensors'
+    try: return load(file.read_bytes())
+    except (OSError, SafetensorError): found = make()
+    if not any(np.isnan(x).any() for x in found.values()):  # else a photo could not be read just now
         with atomic(file, sync=False) as part: part.write_bytes(save(found))
-    return found['wrong'], found['suspicion'], found['P']
+    return found
+
+
+def _judgement(X, labels, groups, test):
+    "What `judge_labels` finds, kept for the libraries at hand."
+    libraries = np.array(f"{version('cleanlab')}, scikit-learn {version('scikit-learn')}")
+    of = X, labels, np.unique(groups, return_inverse=True)[1], test, libraries
+    names = 'wrong', 'suspicion', 'P'
+    found = _kept('judgements', of, lambda: dict(zip(names, judge_labels(X, labels, groups, test))))
+    return [found[k] for k in names]
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #70719a38
 def _blur(grey, size=11):
@@ -187,7 +197,7 @@ def _labels(photos, X):
     df, classes = photos.df, photos.classes
     if len(classes) < 2: return
     groups = df.group.where(df.group.astype(str) != '', df.sha256).astype(str).to_numpy()
-    wrong, score, P = _kept_judgement(X, photos.codes(df), groups, (df.split == 'test').to_numpy())
+    wrong, score, P = _judgement(X, photos.codes(df), groups, (df.split == 'test').to_numpy())
     for i in np.flatnonzero(wrong):
         own, best = classes.index(df.label[i]), int(P[i].argmax())
         if best == own: continue
@@ -221,11 +231,16 @@ def _look_at(path, span):
     except PhotoError: return (np.nan,)*3  # it can't be read any more
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #ba8d3d47
-def _looks(photos):
+def _look_at_all(photos):
     paths, one = photos.df.path.tolist(), partial(_look_at, span=photos.span)
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
         rows = [*progress(pool.map(one, paths), total=len(paths), label='looking at photos')]
-    return np.array(rows, float).reshape(-1, 3).T
+    return dict(looks=np.array(rows, float).reshape(-1, 3))
+
+
+def _looks(photos):
+    of = np.array(photos.df.sha256.tolist(), str), np.array(photos.span)
+    return _kept('looks', of, partial(_look_at_all, photos))['looks'].T
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #739f5add
 def _poor(photos):

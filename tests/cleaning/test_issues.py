@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from imgcls.cleaning import issues as room
 from imgcls.cleaning.issues import deep_body, find_issues, judge_labels, look, out_of_fold
 from imgcls.cleaning.journal import Journal, apply_decisions
 from imgcls.core import UserError
@@ -112,6 +113,22 @@ def test_of_a_study_and_its_folder(small):
     assert a.equals(b) and set(a.split) <= {'train', 'test'} and a.score.between(0, 1).all() and a.attrs == {}
     labels = a[a.reason == 'label']
     assert len(labels) and (labels.suggestion != labels.label).all() and labels.score.is_monotonic_decreasing
+
+
+def test_what_is_known_is_not_judged_or_looked_at_again(small, own_cache, monkeypatch):
+    "Until a label changes; what is damaged in the cache is made again."
+    first = find_issues(small)
+    def fail(*a, **kw): raise AssertionError('again')
+    with monkeypatch.context() as m:
+        m.setattr(room, 'judge_labels', fail)
+        m.setattr(room, 'look', fail)
+        pd.testing.assert_frame_equal(find_issues(small), first)
+        df = small.photos.df
+        other = replace(small.photos, df=df.assign(label=df.label.where(df.index > 0, small.classes[-1])))
+        with pytest.raises(AssertionError, match='again'): find_issues(other, ARCH, 64)
+    for kind in ('judgements', 'looks'):
+        for file in (own_cache/kind).iterdir(): file.write_bytes(b'half')
+    pd.testing.assert_frame_equal(find_issues(small), first)
 
 
 def test_photos_that_vanished(tmp_path):

@@ -115,10 +115,9 @@ def test_a_hundred_thousand_records_are_small():
     assert per_record < 1500 and len(seen) == 5000
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_records_in_time():
-    h = np.random.default_rng(0).integers(0, 2**64, 100_000, dtype=np.uint64)
-    h[90_000:] = h[:10_000] ^ np.uint64(0b101)
+def test_thirty_thousand_records_in_time():
+    h = np.random.default_rng(0).integers(0, 2**64, 30_000, dtype=np.uint64)
+    h[27_000:] = h[:3_000] ^ np.uint64(0b101)
     start, seen = time.perf_counter(), Seen()
     kept = sum(seen.add(i, f'{i:064x}', f'{x:016x}', 1, 'fox').keep for i, x in enumerate(h.tolist()))
-    assert kept == 90_000 and time.perf_counter() - start < 60
+    assert kept == 27_000 and time.perf_counter() - start < 20

@@ -126,7 +126,7 @@ class Processes:
                                        stdout=subprocess.PIPE, start_new_session=True)
 
     frozen = ('--recipe frozen --arch resnet18 --weights random --res 64'
-              ' --sizes 10,50,all --seeds 3 --epochs 6')
+              ' --sizes 10,all --seeds 3 --epochs 4')
 
     def __call__(self, *names, after=None, signal=9, options=frozen, until='', photos='photos', owner=False):
         """One process for each name of a study, all at the same time; the signal waits for a file `until`.
@@ -158,7 +158,7 @@ class Processes:
 def processes(tmp_path_factory):
     if not hasattr(os, 'fork') or sys.platform == 'darwin': pytest.skip('processes are not copied here')
     root = tmp_path_factory.mktemp('processes')
-    made = threading.Thread(target=synth_folder, args=(root/'photos',), kwargs=dict(per_class=160, side=64))
+    made = threading.Thread(target=synth_folder, args=(root/'photos',), kwargs=dict(per_class=70, side=64))
     made.start()
     p = Processes(root)
     synth_folder(root/'few', per_class=30, side=64)
@@ -175,7 +175,7 @@ def undisturbed(processes):
     "A study that nothing happened to, and how long it took."
     codes, seconds, said = processes('undisturbed')
     assert codes == [0], said
-    assert json.loads(said[0])['features']['computed'] == 480
+    assert json.loads(said[0])['features']['computed'] == 210
     return Study(processes.root/'undisturbed'), seconds
 
 
@@ -185,7 +185,7 @@ def whole(root):
         about = json.loads((run/'run.json').read_text())
         for name in ('preds', 'model'):
             with safe_open(run/f'{name}.safetensors', 'np') as f: assert [f.get_tensor(k) for k in f.keys()]
-        assert len(pd.read_csv(run/'epochs.csv')) == 6 and about['run'] == run.name
+        assert len(pd.read_csv(run/'epochs.csv')) == 4 and about['run'] == run.name
     if (root/'study.json').exists(): json.loads((root/'study.json').read_text())
     if (root/'photos.parquet').exists(): Photos.load(root/'photos.parquet')
 
@@ -258,7 +258,7 @@ def test_two_processes_on_one_study(processes, undisturbed):
     assert codes == [0, 0] and not any('Traceback' in s or 'damaged' in s for s in said), said
     same(Study(processes.root/'shared'), undisturbed[0])
     whole(processes.root/'shared')
-    for s in said: assert len(json.loads(s.splitlines()[-1])['runs']) == 9
+    for s in said: assert len(json.loads(s.splitlines()[-1])['runs']) == 6
     assert sorted(processes.made('shared')) == sorted(undisturbed[0].runs.run)
     left = [*(processes.root/'shared').rglob('.*'), *(processes.root/'cache of shared').rglob('.*')]
     assert not left, left
@@ -267,8 +267,8 @@ def test_two_processes_on_one_study(processes, undisturbed):
 # A run that trains the body, cut short
 
 TRAINED = {
-    'scratch': '--recipe scratch:epochs=8 --sizes 20',
-    'fine_tune': '--recipe fine_tune:epochs=6:calibrate=.2 --arch efficientnet_lite0 --res 64 --sizes 20',
+    'scratch': '--recipe scratch:epochs=6 --sizes 20',
+    'fine_tune': '--recipe fine_tune:epochs=5:calibrate=.2 --arch efficientnet_lite0 --res 32 --sizes 20',
     'fastai': '--recipe fastai:epochs=5:bs=16 --arch cifar_net --res 32 --sizes 20'}
 
 
@@ -315,7 +315,7 @@ def test_a_training_cut_short_goes_on(processes, recipe):
 
 def test_a_killed_training_is_taken_over_by_the_process_that_waits(processes):
     "The process that has the run is killed, and the other one continues where it was."
-    how = dict(options='--recipe scratch:epochs=40 --sizes 20', photos='few', until='runs/.[!.]*.pt')
+    how = dict(options='--recipe scratch:epochs=12 --sizes 20', photos='few', until='runs/.[!.]*.pt')
     codes, seconds, said = processes('taken over', 'taken over', after=0, owner=True, **how)
     assert sorted(codes) == [-9, 0] and seconds < 60 and any('waiting for 1 run' in s for s in said), said
     run, = processes.made('taken over')
