@@ -79,17 +79,6 @@ def _folds(labels, groups, folds, seed, test):
     pairs = [(train[~j], train[j]) for j in judged]
     return pairs + [(train, np.flatnonzero(test))]*int(test.any())
 
-# %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7a
-def _views(X, most=512):
-    "Two views of the photos, standardised, along the directions in which they differ most."
-    views = [v.astype(np.float32) for v in np.split(X, 2, 1)]
-    mean, std = views[0].mean(0), views[0].std(0)+1e-3
-    views = [(v-mean)/std for v in views]
-    if X.shape[1] <= 2*most or 2*len(X) <= most: return views
-    how = dict(svd_solver='randomized', iterated_power=2, random_state=0)
-    pca = quiet_import('sklearn.decomposition').PCA(most, **how).fit(np.concatenate(views))
-    return [pca.transform(v) for v in views]
-
 # %% ../../nbs/api/50_cleaning.issues.ipynb #58c36e7b
 def _fit(views, labels, rows):
     "Logistic regression on some rows of two views of the photos."
@@ -119,7 +108,10 @@ def out_of_fold(
 ) -> np.ndarray:  # n × classes
     "Return probabilities of each photo's classes by classifiers that have not seen it."
     test, out = np.zeros(len(X), bool) if test is None else test, np.zeros((len(X), labels.max()+1))
-    judged = _judge(_views(X), labels, leave_out, _folds(labels, groups, folds, seed, test), out)
+    views = [v.astype(np.float32) for v in np.split(X, 2, 1)]
+    mean, std = views[0].mean(0), views[0].std(0)+1e-3
+    views = [(v-mean)/std for v in views]
+    judged = _judge(views, labels, leave_out, _folds(labels, groups, folds, seed, test), out)
     for _ in progress(judged, len(X), 'judging labels' if leave_out is None else 'judging labels again'): pass
     return out
 
