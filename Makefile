@@ -48,15 +48,15 @@ nbtest: $(READY)  ## run every notebook as a test
 	@$(call alone,$(BIN)/nbdev_test --n_workers 2 --do_print --timing)
 
 pytest: $(READY)  ## the tests of tests/
-	@$(call tidy,$(BIN)/python -m pytest -n 4 --dist worksteal)
+	@$(call tidy,$(BIN)/python -m pytest -n 3 --dist worksteal)
 
 fuzz: $(READY)  ## the property tests with other random examples than `make test` draws, and more of them
-	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 4 --dist worksteal -m hypothesis
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 3 --dist worksteal -m hypothesis
 
 test-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 test-latest: latest  ## pytest and the notebooks with the newest version of everything (nbdev 3, fastcore 2)
 	@$(call alone,$(LATEST)/$(bin)/nbdev-test --n-workers 2 --do-print)
-	@$(call tidy,$(LATEST)/$(bin)/python -m pytest -n 4 --dist worksteal)
+	@$(call tidy,$(LATEST)/$(bin)/python -m pytest -n 3 --dist worksteal)
 
 course-latest: export PATH := $(CURDIR)/$(LATEST)/$(bin):$(PATH)
 course-latest: latest  ## all lessons and solutions with the newest version of everything; PHOTOS=real takes real photos

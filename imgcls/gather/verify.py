@@ -267,6 +267,7 @@ class _Worker:
     def __init__(self, job):
         self.job, self.starts, self.begun = job, 0, False
         self.process = self.starting = None
+        self.leaving = []  # processes that were told to end, and may not have done so
 
     async def ready(self):
         "Wait until the process has started; when this is cancelled, the start continues for the next caller."
@@ -300,13 +301,22 @@ async def end(self: _Worker, patience=0):
     "Stop the process, after so many seconds in which it may end by itself; return how it ended."
     p, self.process = self.process, None
     if p is None: return None
+    self.leaving.append(p)  # so that `close` finds it when this is cancelled
     p.stdin.close()
     with suppress(asyncio.TimeoutError): await asyncio.wait_for(p.wait(), patience)
+    return await self._gone(p)
+
+
+@patch
+async def _gone(self: _Worker, p):
+    "Stop a process for good; return how it ended."
     if p.returncode is None:
         with suppress(ProcessLookupError): p.kill()
     # `wait` returns when all is read; somebody else may be reading
     with suppress(RuntimeError): await p.stdout.read()
-    return await p.wait()
+    code = await p.wait()
+    if p in self.leaving: self.leaving.remove(p)
+    return code
 
 # %% ../../nbs/api/76_gather.verify.ipynb #95f6049d
 @patch
@@ -314,6 +324,7 @@ async def close(self: _Worker):
     await self.end()
     if self.starting: await asyncio.gather(self.starting, return_exceptions=True)
     await self.end()
+    for p in [*self.leaving]: await self._gone(p)
 
 # %% ../../nbs/api/76_gather.verify.ipynb #7ac62a04
 @patch

@@ -581,6 +581,13 @@ def test_who_gives_up_waiting_leaves_no_answer_for_the_next():
                 tasks = [asyncio.create_task(checkers(PLAIN)) for _ in range(3)]
                 await asyncio.sleep(seconds)
                 for t in tasks: t.cancel()
+        async with Checkers(1) as checkers:
+            await checkers(PLAIN)
+            task = asyncio.create_task(checkers(encode(picture(1, (1200, 900)))))
+            await asyncio.sleep(.005)
+            for _ in range(9):  # given up again while the process is being stopped
+                task.cancel()
+                await asyncio.sleep(0)
     asyncio.run(main())
     gc.collect()  # a process that is left running would be an error
 
