@@ -190,8 +190,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(scenes, tmp_path, imgcls, monkeyp
 
 
 def test_a_mistake_of_the_process_too(tmp_path):
-    r = command('study', tmp_path)
-    assert (r.returncode, r.stdout) == (2, '') and r.stderr.count('\n') == 1 and 'holds no photos' in r.stderr
+    r = command('credits', tmp_path)
+    assert (r.returncode, r.stdout) == (2, '') and r.stderr.count('\n') == 1 and 'gather' in r.stderr
 
 
 def test_exit_code_1_when_a_run_could_not_be_done(scenes, tmp_path, imgcls, monkeypatch):

@@ -176,6 +176,32 @@ def test_setup_needs_no_pkg_resources():
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True)
 
 
+LIGHT = """
+import sys
+def check(brought, heavy, since=()):
+    found = {m.split('.')[0] for m in sys.modules if m not in since} & {*heavy}
+    assert not found, f'{brought} imports {found}'
+
+import imgcls.training.calibration
+check('calibration', ['torch', 'scipy', 'matplotlib'])
+import imgcls.training.models, imgcls.training.features
+check('models or features', ['fastai'])
+import imgcls.studies.study
+before = {*sys.modules}
+import imgcls.studies.tables
+check('tables', ['matplotlib', 'jinja2', 'scipy', 'torch', 'fastai', 'IPython'], before)
+from imgcls.studies import made_up, plots
+st = made_up.made_up_study({('a', 'b', 5): [.7, .8]})
+for plot in plots.__all__: getattr(plots, plot)(st)._repr_png_()
+assert 'matplotlib.pyplot' not in sys.modules, 'plots draw without pyplot, which keeps figures'
+"""
+
+
+def test_rooms_import_no_more_than_they_need():
+    done = subprocess.run([sys.executable, '-c', LIGHT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 def star_imports(*modules):
     "What star imports bring: {name: value} of each module alone, and of both, one after the other."
     alone = [{}, {}]

@@ -38,7 +38,7 @@ def _mode(real):
 
 def _smaller(settings):
     "The same settings with fewer and smaller photos and fewer passes, for tests."
-    most = dict(epochs=2, long=4, per_class=25, res=48, seeds=2)
+    most = dict(epochs=2, long=4, per_class=25, res=32, seeds=2)
     small = {k: min(v, most[k]) if k in most else v for k, v in settings.items()}
     if 'sizes' in small: small['sizes'] = [8, 16, 20][:len(small['sizes'])]
     return small

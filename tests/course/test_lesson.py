@@ -58,7 +58,7 @@ def test_as_it_is_a_lesson_draws_its_photos():
 def test_a_test_takes_few_photos_and_passes_whatever_the_switch_says(monkeypatch, use_real):
     monkeypatch.setenv('IMGCLS_COURSE', 'test')
     lesson = start(3, DRAWN, dict(photos='cifar10'), use_real)
-    assert (lesson.mode, lesson.epochs, lesson.seeds, lesson.per_class, lesson.res) == ('test', 2, 2, 25, 48)
+    assert (lesson.mode, lesson.epochs, lesson.seeds, lesson.per_class, lesson.res) == ('test', 2, 2, 25, 32)
     assert lesson.sizes == [8, 16, 20] and max(lesson.sizes) <= .8*lesson.per_class
     assert DRAWN['epochs'] == 4 and DRAWN['sizes'] == [10, 20, 24]  # the lesson's cell is not changed
 

@@ -411,18 +411,6 @@ def test_a_photo_that_changes_between_two_calls_is_noticed(rows, tmp_path, cache
     with pytest.raises(UserError, match='x.jpg .other content'): f.of(t)
 
 
-# ---- what it costs to import
-
-HEAVY = dict(models=['fastai'], features=['fastai'], calibration=['torch', 'scipy', 'matplotlib'])
-
-
-@pytest.mark.parametrize('room, heavy', HEAVY.items())
-def test_rooms_that_import_quickly(room, heavy):
-    program = f'import sys, imgcls.training.{room}; print(*{{*{heavy}}} & {{*sys.modules}})'
-    out = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
-    assert not out.strip()
-
-
 # ---- grey photos with more than 8 bits
 
 def grey_folder(root, scale, kind=np.uint16, fmt='png'):
