@@ -10,6 +10,7 @@ import copy
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -147,7 +148,7 @@ def _kept(kind, of, make):
     try: return load(file.read_bytes())
     except (OSError, SafetensorError): found = make()
     if not any(np.isnan(x).any() for x in found.values()):  # else a photo could not be read just now
-        with atomic(file, sync=False) as part: part.write_bytes(save(found))
+        with suppress(UserError), atomic(file, sync=False) as part: part.write_bytes(save(found))
     return found
 
 

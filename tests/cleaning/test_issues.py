@@ -1,6 +1,7 @@
 """Candidates for cleaning: wrong labels, photos that vanish, whose body looks, what cleaning bought."""
 import shutil
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,9 @@ def test_what_is_known_is_not_judged_or_looked_at_again(small, own_cache, monkey
         with pytest.raises(AssertionError, match='again'): find_issues(other, ARCH, 64)
     for kind in ('judgements', 'looks'):
         for file in (own_cache/kind).iterdir(): file.write_bytes(b'half')
+    with monkeypatch.context() as m:  # a full disk
+        m.setattr(room, 'save', lambda found: (_ for _ in ()).throw(OSError(ENOSPC, 'No space left on device')))
+        pd.testing.assert_frame_equal(find_issues(small), first)
     pd.testing.assert_frame_equal(find_issues(small), first)
 
 
