@@ -129,8 +129,9 @@ def test_what_is_known_is_not_judged_or_looked_at_again(small, own_cache, monkey
         with pytest.raises(AssertionError, match='again'): find_issues(other, ARCH, 64)
     for kind in ('judgements', 'looks'):
         for file in (own_cache/kind).iterdir(): file.write_bytes(b'half')
-    with monkeypatch.context() as m:  # a full disk
-        m.setattr(room, 'save', lambda found: (_ for _ in ()).throw(OSError(ENOSPC, 'No space left on device')))
+    def full(found): raise OSError(ENOSPC, 'No space left on device')
+    with monkeypatch.context() as m:
+        m.setattr(room, 'save', full)
         pd.testing.assert_frame_equal(find_issues(small), first)
     pd.testing.assert_frame_equal(find_issues(small), first)
 
