@@ -142,7 +142,7 @@ def judge_labels(
 # %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a8
 def _kept(kind, of, make):
     "Arrays by name: made once, and kept in the cache under the hash of what they are made `of`."
-    made_of = hashlib.sha256()
+    made_of = hashlib.sha256(b'1')  # another number where labels are judged, or photos looked at, otherwise
     for x in of: made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
     file = cache_dir(kind)/f'{made_of.hexdigest()[:32]}.safetensors'
     try: return load(file.read_bytes())
