@@ -199,7 +199,7 @@ def _predicted(row):
 def _predict(args):
     with _loading('predict'):
         from imgcls.deploy.model import Model, printable
-        from imgcls.deploy.predictions import best_labels
+        from imgcls.deploy.predicted import best_labels
     model = Model.load(args.model, say=remark)
     paths, reasons, probs = model.scores(args.photos)
     table = best_labels(model.classes, paths, reasons, probs)

@@ -26,7 +26,7 @@ from ..core import UserError, full_path, plural, progress, quiet_import
 from ..data.decode import PhotoError, Reason, decode, photo_bytes
 from ..data.files import photo_files
 from .file import printable, read_model, write_model
-from .predictions import Predictions, best_labels
+from .predicted import Predicted, best_labels
 from ..studies.study import Study
 from ..training.features import default_device, fold_batchnorm, precision, to_pixels
 from ..training.models import fastai_arch
@@ -220,7 +220,7 @@ def scores(
 def predict(
     self: Model,
     photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
-) -> Predictions:  # a row a photo: path, label, probability, second, second_probability, reason
+) -> Predicted:  # a row a photo: path, label, probability, second, second_probability, reason
     "Return the two most probable labels of each photo; raise `UserError` when there is no photo."
     named = _named(photos)
     return best_labels(self.classes, *self._scores(named), [photo for _, photo in named])
@@ -285,7 +285,7 @@ def _predict(
     photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
     run: str = '',  # name of a run; '': the one that the headline speaks of
     say: Callable = print,  # gets one line when a run had to be chosen
-) -> Predictions:  # a row a photo, as from `Model.predict`
+) -> Predicted:  # a row a photo, as from `Model.predict`
     "Return the two most probable labels of each photo; raise `UserError` without a photo or a run."
     return self.model(run, say).predict(photos)
 

@@ -387,7 +387,7 @@ def _repr_html_(study):
     curve = f'<p>{picture_tag(plot(study), _PLOTS[plot])}</p>'
     more = words(_says(study), *steps(study).sentence, cleaning(study))
     if more: more = f'<details><summary>More of what it found</summary>{more}</details>'
-    first = words(answer(study)).replace('<p style="', '<p style="font-weight:600;font-size:1.05em;')
+    first = words(answer(study)).replace('<p style="', '<p style="font-size:1.15em;')
     return first + words(without_shared(study), *leak_notes(study)) + styled(study).to_html() + curve + more
 
 # %% ../../nbs/api/39_studies.report.ipynb #c560f342

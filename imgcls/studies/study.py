@@ -305,7 +305,7 @@ def _show(st, slow, say):
     if say is print and _watched() == 'notebook':
         from IPython.display import display
         display(st)
-    else: say(str(st))
+    else: say(f'\n{st}')
     more = f' and {plural(len(slow)-1, "more run")}'*(len(slow) > 1)
     say(f'Next, which takes longer: {slow[0][1]}{more}. If you stop here, all of the above stays.')
 
