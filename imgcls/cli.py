@@ -32,7 +32,7 @@ def _loading(what): return busy(f'Loading PyTorch, to {what}')
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
 def _study(args):
-    with _loading(f'read {args.photos}'):
+    with _loading(f'read the photos of {args.photos}'):
         import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
         from imgcls.studies.report import json_report
         from imgcls.studies.runs import peak_mb

@@ -74,7 +74,7 @@ def show(
 ):
     "Print a result, in colours where standard output is a terminal that has them."
     out = console(stderr=False)
-    if not out.is_terminal: return printed(plain(blocks))
+    if not out.is_terminal: return printed(plain(blocks)[:-1])
     for block in blocks:
         out.print()  # also before the first: remarks may stand above it
         # the lines have their length: rich must not break a command that is to be copied

@@ -27,7 +27,8 @@ def _bar(label, share, first):
     colour = palette()['colours']['right' if first else 'strong-border']
     words, weight = _safe(label), 'font-weight:600' if first else ''
     return (f'<div style="display:flex;justify-content:space-between;gap:8px;{weight}">'
-            f'<span style="overflow-wrap:anywhere">{words}</span><span>{100*share:.1f}\N{NO-BREAK SPACE}%</span></div>'
+            f'<span style="overflow-wrap:anywhere">{words}</span>'
+            f'<span>{100*share:.1f}\N{NO-BREAK SPACE}%</span></div>'
             f'<div style="background:rgba(128,128,128,.22);border-radius:3px;margin:1px 0 5px">'
             f'<div style="width:{share:.1%};height:6px;border-radius:3px;background:{colour}"></div></div>')
 
