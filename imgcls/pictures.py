@@ -45,7 +45,7 @@ def themed_svg(
     nothing = dict.fromkeys(['Date', 'Creator', 'Format', 'Type'])
     with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'imgcls'}):
         svg = image(fig, format='svg', metadata=nothing).decode()
-    svg = re.sub(r'<metadata>.*?</metadata>', '', svg[svg.index('<svg'):], flags=re.S)
+    svg = re.sub(r'<metadata>.*?</metadata>', '', svg[svg.index('<svg'):], flags=re.S).replace('\n', ' ')
     colours = sorted({palette()['colours']['ink'], *re.findall('#[0-9a-f]{6}(?=[;"])', svg)})
     name = lambda colour: f'var(--c{colour[1:]},{colour})'
     svg = re.sub('#[0-9a-f]{6}(?=[;"])', lambda m: name(m[0]), svg)
