@@ -71,7 +71,8 @@ def test_a_pipe_gets_plain_text_and_whole_remarks():
 
 @pytest.mark.parametrize('width', [30, 60, 120])
 def test_commands_can_be_copied_at_any_width(width):
-    rows = [('imgcls clean my-study', 'photos whose label looks wrong'), ('imgcls predict my-study PHOTOS', '')]
+    rows = [('imgcls clean my-study', 'photos whose label looks wrong'),
+            ('imgcls predict my-study PHOTOS', '')]
     lines = plain([commands('Next', rows, width)]).splitlines()
     assert [any(line.startswith(f'  {command}') for line in lines) for command, _ in rows] == [True, True]
     assert (len(lines) == 3) == (width > 60) and lines[-1] == '  imgcls predict my-study PHOTOS'

@@ -38,7 +38,8 @@ def test_plots_of_few_and_many_sizes(plot, sizes):
 def test_a_plot_follows_light_and_dark_and_is_the_same_twice(plot):
     svg, again = plot(study())._repr_svg_(), plot(study())._repr_svg_()
     style, drawn = re.search('<style>(.*?)</style>(.*)', svg, re.S).groups()
-    used, dark = {*re.findall(r'var\(--c([0-9a-f]{6}),', drawn)}, dict(re.findall(r'--c(\w+):(#\w+);', style))
+    used = {*re.findall(r'var\(--c([0-9a-f]{6}),', drawn)}
+    dark = dict(re.findall(r'--c(\w+):(#\w+);', style))
     assert svg == again and used <= dark.keys() and not re.findall('[:"]#[0-9a-f]{6}', drawn)
     assert dark['ffffff'] == '#14181e' and luminance(_channels(dark['1f2328'])) > .7
 
