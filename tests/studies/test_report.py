@@ -143,7 +143,8 @@ def test_a_study_shows_the_answer_the_table_and_the_curve(make, one):
     html = one._repr_html_()
     places = [html.index(s) for s in (R.answer(one)[:30], '<table', 'data:image/svg+xml', '<details>')]
     assert places == sorted(places) and 'alt="Learning curve' in html
-    assert 'alt="Accuracy after each epoch' in make(frozen(s50=[.6, .7]))._repr_html_()  # one size has no curve
+    single = make(frozen(s50=[.6, .7]))  # one size has no curve
+    assert 'alt="Accuracy after each epoch' in single._repr_html_()
 
 
 def test_what_may_make_the_test_too_easy_is_told_once_wherever_a_study_is_shown(make, monkeypatch):
