@@ -81,4 +81,5 @@ def _explain(f):
 
 for f in (study, train, read_photos, synth_folder, gather, explore, save_explorer, clean, save_cleaner,
           find_issues, confusion, plot_confusion, compare, apply_decisions, plan, make_run,
-          Study.explore, Study.clean, Study.predict, Study.report, Study.model): _explain(f)
+          Study.explore, Study.clean, Study.predict, Study.report, Study.model,
+          Model.load.__func__, Model.predict, Model.probabilities, Model.save): _explain(f)

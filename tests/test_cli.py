@@ -7,11 +7,13 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from PIL import ExifTags, Image
 
 from imgcls import cli
 from imgcls.cleaning.journal import Journal
+from imgcls.commands import parser
 from imgcls.csv_files import read_csv
 from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import Photos, read_photos
@@ -114,6 +117,9 @@ def test_text_then_table_and_report(scenes, tmp_path, imgcls, monkeypatch):
     st = Study(out)
     accuracies = [f'{100*a:.1f}' for a in st.runs.accuracy]
     for want in ('After the last epoch', 'photos a class', *accuracies): assert want in text
+    assert text.startswith('With 10 photos a class the classifier names ')  # the answer comes first
+    after = [line.split()[:3] for line in text.splitlines() if line.startswith('  imgcls ')]
+    assert after == [['imgcls', name, str(out)] for name in ('explore', 'clean', 'predict')]
     code, again, err = imgcls('table', out)
     assert (code, err) == (0, '') and again.split('Report:')[0].strip() == text.split('Report:')[0].strip()
     code, obj, err = imgcls('table', out, '--json')
@@ -141,7 +147,7 @@ def test_help_explains_every_option(capsys):
         with pytest.raises(SystemExit) as e: cli.main([*args, '--help'])
         assert e.value.code == 0
     said = capsys.readouterr().out
-    for command in cli._parser()._subparsers._group_actions[0].choices.values():
+    for command in parser()._subparsers._group_actions[0].choices.values():
         for action in command._actions: assert action.help, action.option_strings
     for word in ('sizes', 'recipe', 'arch', 'weights', 'epochs', 'seeds', 'res', 'test', 'classes', 'out',
                  'json', 'balance', 'short'): assert f'--{word}' in said
@@ -150,7 +156,7 @@ def test_help_explains_every_option(capsys):
 
 def test_a_recipe_of_the_users_own_is_in_the_help(capsys, monkeypatch):
     monkeypatch.setattr(recipes, 'RECIPES', dict(recipes.RECIPES))
-    monkeypatch.setattr(cli, 'RECIPES', recipes.RECIPES)
+    monkeypatch.setattr('imgcls.commands.RECIPES', recipes.RECIPES)
 
     class Lottery(recipes.Recipe): 'Draw the labels by lot.'
     with pytest.raises(SystemExit): cli.main(['study', '--help'])
@@ -464,9 +470,21 @@ def test_clean(st, scenes, tmp_path, imgcls):
     assert len(tree(scenes)) == len(before)-1 and [*(st/'removed').rglob('*.jpg')]
     assert imgcls('clean', st, '--restore')[:2] == (0, f"1 restored from {st/'removed'}\n")
     assert tree(scenes) == before
-    # the cleaned table is studied like any other, with the same test photos
-    code, out, err = imgcls('study', st/'cleaned.csv', *TINY, '--sizes', '10', '--out', tmp_path/'after')
+    # the command that it prints makes the same study of the cleaned table, with the same test photos
+    line, = [s for s in out.splitlines() if s.startswith('  imgcls study')]
+    assert all(f'{TINY[i]} {TINY[i+1]}' in line for i in range(0, 8, 2)) and '--sizes 10 ' in line, line
+    code, out, err = imgcls(*shlex.split(line)[1:])
     assert code == 0 and 'after cleaning on the' in ' '.join(out.split()), err
+    assert [*Study(f'{st}-cleaned').runs['size'].astype(str)] == ['10']
+
+
+def test_the_same_study_of_fewer_photos_uses_all_that_are_left(tmp_path):
+    asked = SimpleNamespace(study='st/')
+    st = SimpleNamespace(about=dict(settings=dict(options=['--sizes', '5,8,all', '--recipe', 'frozen'])))
+    for n, more in {8: '', 7: ' --short use-all'}.items():
+        photos = SimpleNamespace(df=pd.DataFrame(dict(split='train', label=['a']*9 + ['b']*n)))
+        said = cli._study_again(asked, st, photos, 'a b.csv')
+        assert said == f"imgcls study 'a b.csv' --sizes 5,8,all --recipe frozen{more} --out st-cleaned"
 
 
 def test_no_spreadsheet_runs_what_the_command_writes(tmp_path, imgcls):

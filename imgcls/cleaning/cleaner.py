@@ -9,6 +9,7 @@ __all__ = ['CleanerWidget', 'PlainCleaner', 'clean', 'save_cleaner']
 import hashlib
 import json
 import os
+import shlex
 from collections import Counter
 from functools import partial
 from html import escape
@@ -288,6 +289,12 @@ def _page(inside):
     start = 'imgclsCleaner(root, inside.data, clFileHost(inside));'
     return fragment(inside, scripts, styles, start, 'imgcls-cleaner')
 
+# %% ../../nbs/api/53_cleaning.cleaner.ipynb #fe1a6139
+def _command(source):
+    "The command that applies the decisions about a study; '' for photos without one."
+    if not isinstance(source, Study): return ''
+    return shlex.join(['imgcls', 'clean', str(source.path), '--apply', 'decisions.csv'])
+
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #140fc24d
 def save_cleaner(
     source: object,  # see `clean`
@@ -303,7 +310,8 @@ def save_cleaner(
     data, rows, where = host.start(), [[*row.values()] for row in host.journal.history], host.where[:most]
     thumbs = thumbnails([p for p, _ in where], limit, host.all.span)[0] if where else []
     note = '; '.join([data['note'], *_missing(where, host, thumbs)])
-    data |= dict(items=data['items'][:most], live=False, journal='decisions.csv', note=note)
+    data |= dict(items=data['items'][:most], live=False, journal='decisions.csv', note=note,
+                 command=_command(source))
     state = json.dumps([host.title, sorted(host.all.df.sha256), rows])
     key = f'imgcls-clean-{hashlib.sha256(state.encode()).hexdigest()[:24]}'
     inside = dict(data=data, thumbs=thumbs, missing='no picture in this file', photos=where, rows=rows,

@@ -515,8 +515,8 @@ function clBottom(cl) {
   el.range = icEl('span', {});
   el.pages = icEl('div', { class: 'cl-pages' }, el.earlier, el.range, el.later);
   const how = cl.data.live ? ['Every decision is written at once to ', icName(cl.data.journal), '; the photos stay as they are.']
-    : ['Decisions stay in this browser. Download ', icName(cl.data.journal), ' and run ',
-      icEl('code', { text: 'imgcls clean STUDY --apply decisions.csv' }), '.'];
+    : ['Decisions stay in this browser. Download ', icName(cl.data.journal), ...cl.data.command
+      ? [' and run ', icEl('code', { text: cl.data.command }), '.'] : ['; in a notebook, apply_decisions applies it.']];
   return [el.pages, el.strip, icEl('p', { class: 'cl-foot' }, how)];
 }
 

@@ -1,8 +1,11 @@
 "Plots of made-up studies: they are drawn, and say why they are empty."
+import re
 
 import numpy as np
 import pytest
 
+from imgcls.core import luminance
+from imgcls.pictures import _channels
 from imgcls.studies import plots as P
 from imgcls.studies.made_up import made_up_study
 
@@ -27,6 +30,16 @@ def test_a_study_without_runs_gives_a_picture_that_says_so(plot):
 @pytest.mark.parametrize('sizes', [(50,), ('all',), (50, 1000, 'all')])
 def test_plots_of_few_and_many_sizes(plot, sizes):
     assert plot(study(sizes))._repr_png_().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize('plot', PLOTS)
+def test_a_plot_follows_light_and_dark_and_is_the_same_twice(plot):
+    svg, again = plot(study())._repr_svg_(), plot(study())._repr_svg_()
+    style, drawn = re.search('<style>(.*?)</style>(.*)', svg, re.S).groups()
+    used = {*re.findall(r'var\(--c([0-9a-f]{6}),', drawn)}
+    dark = dict(re.findall(r'--c(\w+):(#\w+);', style))
+    assert svg == again and used <= dark.keys() and not re.findall('[:"]#[0-9a-f]{6}', drawn)
+    assert dark['ffffff'] == '#14181e' and luminance(_channels(dark['1f2328'])) > .7
 
 
 def test_lines_are_labelled_where_they_end():

@@ -119,23 +119,32 @@ def test_text_is_plain(one):
     assert max(map(len, text.splitlines())) <= 80
     rows = [r for r in text.splitlines() if re.match(r'\d+ ', r)]
     assert len({len(r) for r in rows[:3]}) == 1  # aligned
-    assert 'Report:' not in text
+    assert text.startswith(R.answer(one)[:40]) and 'Report:' not in text
     report = R.save_report(one)
     assert f'Report: {report}' in R.text_report(one)
 
 
-def test_wide_tables_fit_a_terminal(make):
-    "Nine sizes of two recipes with five seeds: every figure is there, in lines of at most 80 letters."
+@pytest.mark.parametrize('width', [80, 120])
+def test_wide_tables_fit_a_terminal(make, width):
+    "Nine sizes of two recipes with five seeds: every figure is there, in lines that are no longer."
     sizes = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
     accs = {(NET, recipe, n): [.7 + .01*i, .75 + .01*i] for recipe in ('frozen', 'fine_tune')
             for i, n in enumerate(sizes)}
     st = make(accs, seeds=5, n_test=60, overconfidence=.02)
-    text, final = R.text_report(st), final_table(st)
-    assert max(map(len, text.splitlines())) <= 80
+    text, final = R.text_report(st, width), final_table(st)
+    assert width - 15 < max(map(len, text.splitlines())) <= width
     table = text[text.index('After the last epoch'):]
     for r in final.itertuples():
         for low, high in ((r.low, r.high), (r.min, r.max)): assert f'{100*low:.1f} - {100*high:.1f}' in table
     assert table.count('frozen 5,000') == table.count('fine_tune 5,000') > 1
+
+
+def test_a_study_shows_the_answer_the_table_and_the_curve(make, one):
+    html = one._repr_html_()
+    places = [html.index(s) for s in (R.answer(one)[:30], '<table', 'data:image/svg+xml', '<details>')]
+    assert places == sorted(places) and 'alt="Learning curve' in html
+    single = make(frozen(s50=[.6, .7]))  # one size has no curve
+    assert 'alt="Accuracy after each epoch' in single._repr_html_()
 
 
 def test_what_may_make_the_test_too_easy_is_told_once_wherever_a_study_is_shown(make, monkeypatch):
