@@ -202,7 +202,7 @@ def _options(args):
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
 def _study(args):
-    import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     from imgcls.studies.report import json_report, text_report
     from imgcls.studies.runs import peak_mb
     from imgcls.studies.study import study
@@ -225,7 +225,7 @@ def _table(args):
 
 
 def _report(args):
-    import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     from imgcls.studies.study import Study
     path = Study(args.study).report(args.out)
     _print(json.dumps(dict(report=str(path))) if args.json else str(path))

@@ -41,7 +41,7 @@ def command(*args, **env):
 @pytest.fixture
 def imgcls(capsys, monkeypatch):
     "The command in this process, without the pictures of the report: exit code, standard output and error."
-    import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     monkeypatch.setattr(Study, 'report', lambda st, path=None: Path(path or st.path/'report.html'))
 
     def call(*args):
