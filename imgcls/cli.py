@@ -6,7 +6,6 @@
 __all__ = ['main']
 
 # %% ../nbs/api/80_cli.ipynb #4b732ab4
-import argparse
 import difflib
 import json
 import os
@@ -16,238 +15,86 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from . import __version__
-from .core import UserError, aligned, in_order, plural, quiet
-from .training.recipes import RECIPES
-
-# %% ../nbs/api/80_cli.ipynb #0e3488b5
-_START = time.time()
-
-
-class _Parser(argparse.ArgumentParser):
-    "argparse that reports a mistake in one line."
-    def error(self, message): raise UserError(f'{message}; see {self.prog} --help')
-
-# %% ../nbs/api/80_cli.ipynb #0e3488b6
-def _listed(text):
-    "'100,500' → ['100', '500']"
-    items = [s.strip() for s in text.split(',') if s.strip()]
-    if not items: raise argparse.ArgumentTypeError('expected one or more values with commas between them')
-    return items
-
-
-def _whole(text):
-    if text.isdecimal() and int(text) > 0: return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, not '{text}'")
-
-# %% ../nbs/api/80_cli.ipynb #1402c8b5
-def _seconds(text):
-    "'60' → 60.0, 'off' → None"
-    if text == 'off': return None
-    try: value = float(text)
-    except ValueError: value = 0
-    if 0 < value < float('inf'): return value
-    raise argparse.ArgumentTypeError(f"expected seconds, such as 60, or off, not '{text}'")
-
-# %% ../nbs/api/80_cli.ipynb #7211a77f
-_PHOTOS = """a folder with one folder a class; or a folder with train and test (or valid) folders of that
-form; or a folder with one folder a size (100/fox/…, 500/fox/…); or a CSV file with the columns path,label
-(and split, group if you like); or synth, the embedded drawings; or the name of a public data set
-(cifar10, imagenette, pets, …, or owner/name on the Hugging Face hub)"""
-
-
-def _recipes_help():
-    names = ', '.join(RECIPES)
-    return (f'{names}; NAME:field=value changes a field, such as fastai:augment=off '
-            '(default: frozen at every size, then fine_tune at the largest)')
-
-# %% ../nbs/api/80_cli.ipynb #7211a780
-def _study_options(p):
-    add = p.add_argument
-    add('photos', metavar='PHOTOS', help=_PHOTOS)
-    add('--sizes', type=_listed, metavar='N,…', help='training photos a class, or all '
-        '(default: those of 10, 20, 50, … 5000 that the smallest class can give, and all)')
-    add('--recipe', type=_listed, metavar='NAME,…', help=_recipes_help())
-    add('--arch', type=_listed, default=['auto'], metavar='NAME,…',
-        help='architecture: resnet18, efficientnet_lite0, any name of torchvision or timm (default: auto)')
-    add('--weights', metavar='FILE', help='weights for the body: a safetensors or PyTorch file, or random '
-        "(default: the architecture's ImageNet weights)")
-    add('--epochs', type=_whole, metavar='N',
-        help="passes through the training photos (default: the recipe's own)")
-    add('--seeds', type=_whole, metavar='N',
-        help='runs of each kind, each with other training photos (default: 5 of frozen, else 1)')
-    _photo_options(add)
-    add('--out', metavar='DIR', help='folder of the study (default: studies/ and the name of the photos)')
-
-# %% ../nbs/api/80_cli.ipynb #7211a781
-def _photo_options(add):
-    "What happens to the photos before anything is trained."
-    add('--res', type=_whole, metavar='PIXELS',
-        help="resolution (default: the weights' own, or less when the photos are smaller)")
-    add('--method', choices=['crop', 'squish'], default='crop',
-        help='how a photo becomes a square: its middle, or all of it distorted (default: crop)')
-    add('--test', type=float, default=.2, metavar='SHARE',
-        help='share of each class for the test set, unless the test photos are given (default: 0.2)')
-    add('--burst', type=_seconds, default=60, metavar='SECONDS', help='photos that a camera took within so '
-        'many seconds are never parted by the split, by their EXIF time; or off (default: 60)')
-    add('--classes', type=_listed, metavar='NAME,…', help='only these classes (default: all)')
-    add('--balance', choices=['none', 'weights', 'over', 'under'], default='none',
-        help='for classes of unequal size: weigh photos, repeat some, or leave some out (default: none)')
-    add('--short', choices=['error', 'use-all'], default='error',
-        help='where a class has fewer photos than a size: stop, or take all it has (default: error)')
-
-# %% ../nbs/api/80_cli.ipynb #705cee1f
-_TERMS = """what to look for, one class each: a name ("Vulpes vulpes", "red fox"); with --from imagenet a
-synset (n02119022) or its words; with --from urls a CSV with url,label; with --from folder or kaggle a folder;
-with --from huggingface owner/name or owner/name:label"""
-_FROM = """providers, asked in turn: inaturalist, gbif, openverse, wikimedia (photos with licences; the
-default), ddgs, duckduckgo, bing, imagenet, huggingface, kaggle, urls, folder"""
-
-# %% ../nbs/api/80_cli.ipynb #705cee20
-def _gather_options(p):
-    add = p.add_argument
-    add('terms', metavar='TERM', nargs='+', help=_TERMS)
-    add('--from', type=_listed, dest='source', metavar='NAME,…', help=_FROM)
-    add('--per-class', type=_whole, metavar='N',
-        help='photos a class (default: 100; of a list or a folder, all of them)')
-    add('--licence', type=_listed, dest='licences', metavar='ID,…',
-        help='only these licences, such as cc0,cc-by (default: all that allow some use)')
-    add('--out', default='photos', metavar='DIR',
-        help='folder for the photos; gather continues in a folder that it made before (default: photos)')
-    add('--side', type=_whole, default=512, metavar='PIXELS',
-        help='longest side; larger photos are shrunk (default: 512)')
-    add('--original', action='store_true',
-        help='keep the photos as they are, in the size that the provider has')
-    add('--min-side', type=_whole, default=64, metavar='PIXELS',
-        help='shortest side that will do (default: 64)')
-    _choice_options(add)
-
-# %% ../nbs/api/80_cli.ipynb #705cee21
-def _choice_options(add):
-    "Which photos `gather` takes."
-    add('--drop', type=_listed, default=[], metavar='KIND,…',
-        help='leave out grey photos, drawings, or both: grey,drawing')
-    add('--against', action='append', default=[], metavar='DIR',
-        help='a folder of other photos; photos that look like one of them are left out')
-    add('--every', action='store_true', help='all photos of an observation, not one of them')
-    add('--allow-host', action='append', default=[], dest='allow_hosts', metavar='HOST:PORT',
-        help='a server in your own network that may be asked')
-
-# %% ../nbs/api/80_cli.ipynb #a71ff855
-def _clean_options(p):
-    add = p.add_argument
-    add('study', metavar='STUDY', help='the folder of a study')
-    add('--reasons', type=_listed, metavar='NAME,…',
-        help='look only for these: label, duplicate, outlier, blurred, dark, bright, tiny (default: all)')
-    add('--apply', nargs='+', metavar='JOURNAL', help='write cleaned.csv by the decisions in one or more '
-        'journals; where two people decided differently, the photo stays as it is')
-    add('--move', action='store_true',
-        help='with --apply: move the files of deleted photos to removed/ in the study')
-    add('--restore', action='store_true', help='move them back')
-
-# %% ../nbs/api/80_cli.ipynb #a71ff856
-_COMMANDS = dict(
-    gather='gather photos from the web, with their authors and licences',
-    credits='write the list of authors and licences of gathered photos',
-    study='train on several numbers of photos and show how accurate each is',
-    table='show the table of a study', report='write report.html of a study',
-    explore='write explorer.html, the confusion matrix of a study to click through',
-    clean='find likely label errors and photos that harm, and apply decisions about them',
-    predict='predict the labels of photos')
-
-
-def _small_options(made):
-    "The commands with one or two arguments."
-    for name in ('table', 'report'):
-        made[name].add_argument('study', metavar='STUDY', help='the folder of a study')
-    made['explore'].add_argument('study', metavar='STUDY',
-                                 help='the folder of a study, or of one of its runs')
-    for name, file in (('report', 'report.html'), ('explore', 'explorer.html')):
-        made[name].add_argument('--out', metavar='FILE',
-                                help=f'where to write it (default: {file} in the study)')
-    made['credits'].add_argument('folder', metavar='DIR', help='a folder that gather made')
-    made['predict'].add_argument('model', metavar='MODEL',
-                                 help='a study, the folder of one of its runs, or a model.safetensors')
-    made['predict'].add_argument('photos', metavar='PHOTO', nargs='+', help='photos, or folders of photos')
-
-# %% ../nbs/api/80_cli.ipynb #a71ff857
-def _parser():
-    top = _Parser(prog='imgcls',
-                  description='From a folder of photos to accuracy by epoch and by number of photos.')
-    top.add_argument('--version', action='version', version=f'imgcls {__version__}')
-    commands = top.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    made = {name: commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.')
-            for name, text in _COMMANDS.items()}
-    _study_options(made['study'])
-    _gather_options(made['gather'])
-    _clean_options(made['clean'])
-    _small_options(made)
-    for p in made.values():
-        p.add_argument('--json', action='store_true', help='print one JSON object and nothing else')
-    return top
+from .commands import COMMANDS, parser
+from .core import UserError, aligned, busy, in_order, plural, quiet
+from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007
-def _say(text): print(text, file=sys.stderr)
-
-
-def _print(text):
-    "Print a result; what the terminal can't show is replaced."
-    encoding = sys.stdout.encoding or 'utf-8'
-    print(text.encode(encoding, 'replace').decode(encoding), flush=True)
+_START = time.time()
 
 
 def _options(args):
     "What was typed, as arguments of a function."
     return {k: v for k, v in vars(args).items() if k not in ('command', 'json')}
 
+
+def _loading(what): return busy(f'Loading PyTorch, to {what}')
+
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
 def _study(args):
-    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
-    from imgcls.studies.report import json_report, text_report
-    from imgcls.studies.runs import peak_mb
-    from imgcls.studies.study import study
-    st = study(**_options(args), say=_say)
-    report = st.report()
+    with _loading(f'read {args.photos}'):
+        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+        from imgcls.studies.report import json_report
+        from imgcls.studies.runs import peak_mb
+        from imgcls.studies.study import study
+    st = study(**_options(args), say=remark)
+    with busy('Writing report.html'): report = st.report()
     if args.json:
         more = dict(failed=st.failed, features=st.features, report=str(report),
                     seconds=round(time.time()-_START, 2), peak_mb=round(peak_mb(), 1))
-        _print(json.dumps(dict(json_report(st), **more)))
-    else: _print(text_report(st))
+        printed(json.dumps(dict(json_report(st), **more)))
+    else: _show_study(st)
     return 1 if st.failed else 0
+
+
+def _show_study(st):
+    "The findings, the tables, and what to do next."
+    from imgcls.studies.options import next_commands
+    from imgcls.studies.report import text_blocks
+    width = columns()
+    more = [commands('What next', next_commands(st.path), width)] if len(st.runs) else []
+    show([*text_blocks(st, width), *more])
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0009
 def _table(args):
-    from imgcls.studies.report import json_report, text_report
-    from imgcls.studies.study import Study
+    with _loading(f'show {args.study}'):
+        from imgcls.studies.report import json_report
+        from imgcls.studies.study import Study
     st = Study(args.study)
-    _print(json.dumps(json_report(st)) if args.json else text_report(st))
+    if args.json: printed(json.dumps(json_report(st)))
+    else: _show_study(st)
     return 0
 
 
 def _report(args):
-    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
-    from imgcls.studies.study import Study
-    path = Study(args.study).report(args.out)
-    _print(json.dumps(dict(report=str(path))) if args.json else str(path))
+    with _loading(f'write the report of {args.study}'):
+        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+        from imgcls.studies.study import Study
+    with busy('Writing the report'): path = Study(args.study).report(args.out)
+    printed(json.dumps(dict(report=str(path))) if args.json else str(path))
     return 0
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0010
 def _explore(args):
-    from imgcls.explorer.file import save_explorer
+    with _loading(f'write the explorer of {args.study}'):
+        from imgcls.explorer.file import save_explorer
     path = save_explorer(args.study, path=args.out)
     size = f'{path.stat().st_size/1e6:.1f} MB'
-    _print(json.dumps(dict(explorer=str(path))) if args.json else f'{path} ({size})')
+    printed(json.dumps(dict(explorer=str(path))) if args.json else f'{path} ({size}): open it in a browser')
     return 0
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0011
 def _gather(args):
     from imgcls.gather.gather import gather
-    found = gather(**_options(args), say=_say)
+    found = gather(**_options(args), say=remark)
     counts = {c: int((found.df.label == c).sum()) for c in in_order({*found.df.label})}
     if args.json:
         rest = dict(refused=found.refused, left_out=found.left_out, notes=found.notes)
-        _print(json.dumps(dict(out=str(args.out), photos=counts, **rest)))
-    else: _print(aligned([('label', 'photos'), *((c, f'{n:,}') for c, n in counts.items())]))
+        printed(json.dumps(dict(out=str(args.out), photos=counts, **rest)))
+    else:
+        table = aligned([('label', 'photos'), *((c, f'{n:,}') for c, n in counts.items())])
+        after = [(shlex.join(['imgcls', 'study', str(args.out)]), 'how good a classifier of them is')]
+        show([[('table', table)], commands('What next', after, columns())])
     return 1 if min(counts.values()) < (args.per_class or 0) else 0
 
 
@@ -255,7 +102,7 @@ def _credits(args):
     from imgcls.gather.gather import write_credits
     text = write_credits(args.folder)
     paths = [str(Path(args.folder)/f'credits.{end}') for end in ('md', 'html')]
-    _print(json.dumps(dict(files=paths)) if args.json else text)
+    printed(json.dumps(dict(files=paths)) if args.json else text)
     return 0
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0013
@@ -263,17 +110,18 @@ def _candidates(args, st):
     from imgcls.cleaning.cleaner import save_cleaner
     from imgcls.cleaning.issues import REASONS, find_issues
     from imgcls.csv_files import write_csv
-    issues = find_issues(st, reasons=tuple(args.reasons or REASONS), say=_say)
+    issues = find_issues(st, reasons=tuple(args.reasons or REASONS), say=remark)
     file = st.path/'candidates.csv'
     write_csv(issues, file)
     page = save_cleaner(st, issues=issues)
     counts = {k: int(n) for k in REASONS if (n := (issues.reason == k).sum())}
-    photos = issues.path.nunique()
-    if args.json: return dict(candidates=str(file), page=str(page), photos=int(photos), reasons=counts)
+    photos = int(issues.path.nunique())
+    if args.json: return dict(candidates=str(file), page=str(page), photos=photos, reasons=counts)
     listed = ', '.join(f'{k} {n:,}' for k, n in counts.items()) or 'none'
-    next_step = shlex.join(['imgcls', 'clean', args.study, '--apply', 'decisions.csv'])
-    return (f"{plural(photos, 'photo')} of {len(st.photos):,} to look at: {listed}\n{file}\n{page}: open it "
-            f'in a browser, decide, save decisions.csv, then: {next_step}')
+    found = f"{plural(photos, 'photo')} of {len(st.photos):,} to look at: {listed}"
+    after = shlex.join(['imgcls', 'clean', args.study, '--apply', 'decisions.csv']), ''
+    return [[('verdict', found), ('line', str(file)), ('line', str(page))],
+            commands('Open the page in a browser, decide, save decisions.csv, then', [after], columns())]
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0014
 def _say_conflicts(torn):
@@ -281,8 +129,8 @@ def _say_conflicts(torn):
     from imgcls.deploy.model import printable
     for r in torn.to_dict('records'):
         new = f" to {printable(r['new'])}" if r['new'] else ''
-        _say(f"imgcls: {printable(r['journal'])} says {r['action']}{new} of {printable(r['photo'])}; "
-             'another journal says something else, and the photo stays as it is')
+        remark(f"imgcls: {printable(r['journal'])} says {r['action']}{new} of {printable(r['photo'])}; "
+               'another journal says something else, and the photo stays as it is')
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0015
 def _apply(args, st):
@@ -290,30 +138,39 @@ def _apply(args, st):
     from imgcls.csv_files import write_csv
     from imgcls.deploy.model import printable
     journals = [open_journal(j) for j in args.apply]
-    for note in [n for j in journals for n in j.notes]: _say(f'imgcls: {printable(note)}')
+    for note in [n for j in journals for n in j.notes]: remark(f'imgcls: {printable(note)}')
     decisions, torn = merge_journals(*journals)
     notes, file = [], st.path/'cleaned.csv'
     photos = apply_decisions(decisions, st.photos, move=args.move, removed=st.path/'removed',
                              say=notes.append)
     write_csv(photos.df, file)
     _say_conflicts(torn)
+    after = _study_again(args, st, photos, file)
     if args.json:
-        told = dict(cleaned=str(file), photos=len(photos), notes=notes, conflicts=torn.to_dict('records'))
+        told = dict(cleaned=str(file), photos=len(photos), notes=notes, next=after,
+                    conflicts=torn.to_dict('records'))
         return told, len(torn) > 0
     if len(torn):
         notes.append(f"{plural(torn.sha256.nunique(), 'photo')} left as before, because the journals differ")
-    return '\n'.join([*notes, *_next_study(args, file)]), len(torn) > 0
+    heading = 'The same study of it shows what cleaning bought'
+    lines = [('line', note) for note in [*notes, f'{file} is the corrected table']]
+    return [lines, commands(heading, [(after, '')], columns())], len(torn) > 0
 
 
-def _next_study(args, file):
-    after = args.study.rstrip('/') + '-cleaned'
-    return [f'{file} is the corrected table; a study of it, with the options of the first, shows what '
-            'cleaning bought:',
-            '  ' + shlex.join(['imgcls', 'study', str(file), '--out', after])]
+def _study_again(args, st, photos, file):
+    "The command for the same study of cleaned photos."
+    options, train = st.about['settings'].get('options', []), photos.df[photos.df.split == 'train']
+    asked = dict(zip(options[::2], options[1::2]))
+    most = max([int(s) for s in asked.get('--sizes', '').split(',') if s.isdecimal()], default=0)
+    fewer = '--short' not in asked and train.label.value_counts().min() < most  # photos were deleted
+    words = [str(file), *options, *['--short', 'use-all']*bool(fewer)]
+    return shlex.join(['imgcls', 'study', *words, '--out', args.study.rstrip('/') + '-cleaned'])
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0016
 def _clean(args):
-    from imgcls.studies.study import Study
+    with _loading(f'look at {args.study}'):
+        import imgcls.cleaning.cleaner  # noqa: F401 (what takes time is loaded here)
+        from imgcls.studies.study import Study
     st = Study(args.study)
     if args.move and not args.apply:
         raise UserError('--move goes with --apply JOURNAL; see imgcls clean --help')
@@ -321,14 +178,15 @@ def _clean(args):
     if args.apply: out, failed = _apply(args, st)
     elif args.restore: out = _restore(args, st)
     else: out = _candidates(args, st)
-    _print(json.dumps(out) if args.json else out)
+    if args.json: printed(json.dumps(out))
+    else: show(out)
     return int(failed)
 
 
 def _restore(args, st):
     from imgcls.cleaning.journal import restore_files
-    n = restore_files(st.path/'removed', say=_say)
-    return dict(restored=n) if args.json else f"{n:,} restored from {st.path/'removed'}"
+    n = restore_files(st.path/'removed', say=remark)
+    return dict(restored=n) if args.json else [[('line', f"{n:,} restored from {st.path/'removed'}")]]
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0020
 def _predicted(row):
@@ -339,16 +197,18 @@ def _predicted(row):
 
 
 def _predict(args):
-    from imgcls.deploy.model import Model, printable
-    model = Model.load(args.model, say=_say)
+    with _loading('predict'):
+        from imgcls.deploy.model import Model, printable
+        from imgcls.deploy.predictions import best_labels
+    model = Model.load(args.model, say=remark)
     paths, reasons, probs = model.scores(args.photos)
-    table = model.best_labels(paths, reasons, probs)
+    table = best_labels(model.classes, paths, reasons, probs)
     good, failed = table[table.reason == ''], table[table.reason != '']
-    if args.json: _print(json.dumps(_predictions(args, model, good, failed, probs)))
+    if args.json: printed(json.dumps(_predictions(args, model, good, failed, probs)))
     elif len(good):
         rows = map(_predicted, good.to_dict('records'))
-        _print(aligned([('photo', 'label', '%', 'or else', '%'), *rows]))
-    for r in failed.itertuples(): _say(f'imgcls: {printable(r.path)}: {_one_line(r.reason)}')
+        printed(aligned([('photo', 'label', '%', 'or else', '%'), *rows]))
+    for r in failed.itertuples(): remark(f'imgcls: {printable(r.path)}: {_one_line(r.reason)}')
     return 1 if len(failed) else 0
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0021
@@ -364,19 +224,19 @@ def _one_line(text): return ' '.join(str(text).split())
 
 
 def _no_command(word):
-    near = difflib.get_close_matches(word, _COMMANDS, 1, .5)
+    near = difflib.get_close_matches(word, COMMANDS, 1, .5)
     guess = f'; did you mean imgcls {near[0]}?' if near else ''
-    return UserError(f"no command is called '{_one_line(word)}'; there are {', '.join(_COMMANDS)}{guess}")
+    return UserError(f"no command is called '{_one_line(word)}'; there are {', '.join(COMMANDS)}{guess}")
 
 
 def _run(argv):
     argv = sys.argv[1:] if argv is None else argv
     if not argv: argv = ['--help']
-    if argv[0][:1] != '-' and argv[0] not in _COMMANDS: raise _no_command(argv[0])
-    args = _parser().parse_args(argv)
-    commands = dict(gather=_gather, credits=_credits, study=_study, table=_table, report=_report,
-                    explore=_explore, clean=_clean, predict=_predict)
-    with quiet(): return commands[args.command](args)  # warnings of libraries are for programmers
+    if argv[0][:1] != '-' and argv[0] not in COMMANDS: raise _no_command(argv[0])
+    args = parser().parse_args(argv)
+    does = dict(gather=_gather, credits=_credits, study=_study, table=_table, report=_report,
+                explore=_explore, clean=_clean, predict=_predict)
+    with quiet(): return does[args.command](args)  # warnings of libraries are for programmers
 
 # %% ../nbs/api/80_cli.ipynb #09b41007
 def main(
@@ -394,7 +254,7 @@ def main(
     except OSError as e:
         problem = f"{_one_line(e.strerror or e)}: {e.filename or 'file'}; check permissions and free space"
     except KeyboardInterrupt:
-        _say('imgcls: interrupted; what is finished stays, and the same command continues from there')
+        remark('imgcls: interrupted; what is finished stays, and the same command continues from there')
         return 130
-    _say(f'imgcls: {problem}')
+    remark(f'imgcls: {problem}')
     return 2

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['UserError', 'PhotoError', 'plural', 'full_path', 'cache_dir', 'atomic', 'one_line', 'in_order', 'aligned', 'quiet',
-           'quiet_import', 'listed', 'whole', 'progress', 'image', 'palette', 'shade', 'reachable']
+           'quiet_import', 'listed', 'whole', 'console', 'progress', 'step', 'busy', 'image', 'palette', 'luminance',
+           'shade', 'reachable']
 
 # %% ../nbs/api/00_core.ipynb #58285da7
 import io
@@ -218,10 +219,12 @@ def _watched():
 
 
 @lru_cache
-def _console():
-    "One console for all bars, so that a bar inside a bar is drawn below it."
+def console(
+    stderr: bool = True,  # standard error, for remarks and bars; False: standard output, for results
+):  # a rich `Console`
+    "Return the one console for an output, so that a bar inside a bar is drawn below it."
     from rich.console import Console
-    return Console(stderr=True)
+    return Console(stderr=stderr)
 
 # %% ../nbs/api/00_core.ipynb #6ea4c11f
 def _bar():
@@ -229,7 +232,7 @@ def _bar():
     from rich import progress as rich
     columns = (rich.TextColumn('{task.description}', markup=False), rich.BarColumn(),
                rich.MofNCompleteColumn(), rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
-    return rich.Progress(*columns, console=_console(), transient=True)
+    return rich.Progress(*columns, console=console(), transient=True)
 
 
 def _in_terminal(items, total, label):
@@ -262,6 +265,28 @@ def progress(
     elif where == 'notebook' and total: yield from _in_notebook(items, total, label)
     else: yield from items
 
+# %% ../nbs/api/00_core.ipynb #6e4a181f
+def step(
+    name: str,  # of the part of the work that begins, such as 'Reading photos'
+    detail: str = '',  # of what, in a few words
+):
+    "Say which part of the work begins, where somebody is watching a terminal."
+    if _watched() != 'terminal': return
+    from rich.text import Text
+    console().print(Text.assemble((f'{name:<14}', 'bold cyan'), '  ', one_line(detail)), soft_wrap=True)
+
+
+@contextmanager
+def busy(
+    label: str,  # what is being done
+) -> Iterator[None]:
+    "Show that the block is at work, where somebody is watching a terminal."
+    if _watched() != 'terminal':
+        yield
+        return
+    from rich.text import Text
+    with console().status(Text(one_line(label))): yield
+
 # %% ../nbs/api/00_core.ipynb #b1d692f2
 def image(
     fig,  # a matplotlib `Figure`
@@ -280,8 +305,10 @@ def palette() -> dict:  # 'colours', 'dark', 'ramps', 'series'; see `imgcls/stat
     return json.loads(files('imgcls').joinpath('static', 'palette.json').read_text(encoding='utf-8'))
 
 
-def _light(colour):
-    "Relative luminance of three channels of 0…255, as WCAG defines it."
+def luminance(
+    colour: list,  # three channels, 0…255
+) -> float:  # 0…1
+    "Return the relative luminance of a colour, as WCAG defines it."
     parts = [v / 3295 if v <= 10.3 else ((v / 255 + .055) / 1.055) ** 2.4 for v in colour]
     return .2126 * parts[0] + .7152 * parts[1] + .0722 * parts[2]
 
@@ -295,7 +322,7 @@ def shade(
     at = share * (len(stops) - 1)
     k = min(int(at), len(stops) - 2)
     colour = [round(a + (b - a) * (at - k)) for a, b in zip(stops[k], stops[k + 1])]
-    return '#' + bytes(colour).hex(), 'black' if _light(colour) > .179 else 'white'
+    return '#' + bytes(colour).hex(), 'black' if luminance(colour) > .179 else 'white'
 
 # %% ../nbs/api/00_core.ipynb #f4321cc7
 def _answers(url, seconds):

@@ -255,13 +255,13 @@ def _in_blocks(search, n, label, size=2048):
 
 def _proposed(x):
     "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
-    waves = _in_blocks(lambda part: _by_kind(_waves(x[part].astype(np.float32))), len(x), 'looking')
+    waves = _in_blocks(lambda part: _by_kind(_waves(x[part].astype(np.float32))), len(x), 'seeking copies')
     filed = _Filed(np.concatenate(waves))
 
     def search(part):
         return [_compare(kinds, part.start + which, filed).assign(cut=cut, turned=turned)
                 for cut, turned, which, kinds in _ways(x[part].astype(np.float32)) if len(which)]
-    pairs = pd.concat(sum(_in_blocks(search, len(x), 'comparing'), []), ignore_index=True)
+    pairs = pd.concat(sum(_in_blocks(search, len(x), 'comparing photos'), []), ignore_index=True)
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
     return pairs.sort_values('likeness', ascending=False, kind='stable').drop_duplicates(['lo', 'hi'])
 

@@ -78,17 +78,17 @@ def _in_portions(f, n, workers, size=16):
     finally: pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/api/15_data.table.ipynb #span0002
-def _facts(rows, one, workers):
+def _facts(rows, one, workers, label):
     "What `one(i, span)` returns for each photo, and the largest value of those with more than 8 bits."
     facts, spans = [None]*len(rows), rows.span.tolist() if 'span' in rows else ['']*len(rows)
 
     def ask(which, label):
         results = _in_portions(lambda k: one(which[k], spans[which[k]]), len(which), workers)
         for k, fact in progress(results, len(which), label): facts[which[k]] = fact
-    ask(range(len(rows)), 'photos')
+    ask(range(len(rows)), label)
     deep = {i: f for i, f in enumerate(facts) if isinstance(f, Extremes)}
     spans = dict.fromkeys(deep, span_of([*deep.values()]))
-    if deep: ask([*deep], 'grey photos')
+    if deep: ask([*deep], 'reading grey photos once more')
     return facts, [deep[i].high if i in deep else np.nan for i in range(len(rows))]
 
 # %% ../../nbs/api/15_data.table.ipynb #88c9e8cd
@@ -98,12 +98,13 @@ def check_photos(
     side: int | None = None,  # pixels that `use` needs on the short side; larger JPEGs come smaller
     workers: int | None = None,  # threads; one a core when None
     known: dict | None = None,  # sha256 → (width, height, look) of photos that are not decoded and not used
+    label: str = 'reading photos',  # of the progress bar
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with the facts above; skipped files
     "Read each photo once; a `PhotoError`, also one of `use`, leaves it out, any other error ends the work."
     paths, known = rows.path.tolist(), known or {}
     if use is None: side = LOOK_SIDE
     one = lambda i, span: _check_one(i, paths[i], use, side, known, span)
-    facts, peaks = _facts(rows, one, workers or min(os.cpu_count() or 1, 16))
+    facts, peaks = _facts(rows, one, workers or min(os.cpu_count() or 1, 16), label)
     bad = [f for f in facts if isinstance(f, Skipped)]
     good = [f for f in facts if not isinstance(f, Skipped)]
     found = pd.DataFrame(good, columns=_FACTS)

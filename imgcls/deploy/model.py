@@ -26,6 +26,7 @@ from ..core import UserError, full_path, plural, progress, quiet_import
 from ..data.decode import PhotoError, Reason, decode, photo_bytes
 from ..data.files import photo_files
 from .file import printable, read_model, write_model
+from .predictions import Predictions, best_labels
 from ..studies.study import Study
 from ..training.features import default_device, fold_batchnorm, precision, to_pixels
 from ..training.models import fastai_arch
@@ -186,12 +187,9 @@ def _as_scored(model, device):
 # %% ../../nbs/api/61_deploy.model.ipynb #1a36204e
 @patch
 @as_before()
-def scores(
-    self: Model,
-    photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
-) -> tuple[list[str], list[str], np.ndarray]:  # names; why a photo can't be read, or ''; photos × classes
-    "Return probabilities, NaN for a photo that can't be read; raise `UserError` when there is no photo."
-    named, t, device = _named(photos), self.transform, default_device()
+def _scores(self: Model, named):
+    "What `scores` returns, of photos with their names."
+    t, device = self.transform, default_device()
     square = partial(_square, t=t)
     net, reasons = _as_scored(self, device), []
     probs = np.full((len(named), len(self.classes)), np.nan, np.float32)
@@ -208,31 +206,24 @@ def scores(
             probs[[lo+i for i in good]] = (scores.float()/self.temperature).softmax(1).cpu().numpy()
     return [name for name, _ in named], reasons, probs
 
-# %% ../../nbs/api/61_deploy.model.ipynb #1a36204e5
+# %% ../../nbs/api/61_deploy.model.ipynb #ad67504a
 @patch
-def best_labels(
+def scores(
     self: Model,
-    paths: list[str],  # names, as from `scores`
-    reasons: list[str],  # why a photo can't be read, or ''
-    probs: np.ndarray,  # photos × classes
-) -> pd.DataFrame:  # a row a photo: path, label, probability, second, second_probability, reason
-    "Return the two most probable labels of each photo."
-    rows = []
-    for path, reason, p in zip(paths, reasons, probs):
-        second, first = np.argsort(p)[-2:]
-        label, other = ('', '') if reason else (self.classes[first], self.classes[second])
-        rows.append((path, label, p[first], other, p[second], reason))
-    columns = ['path', 'label', 'probability', 'second', 'second_probability', 'reason']
-    return pd.DataFrame(rows, columns=columns)
+    photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
+) -> tuple[list[str], list[str], np.ndarray]:  # names; why a photo can't be read, or ''; photos × classes
+    "Return probabilities, NaN for a photo that can't be read; raise `UserError` when there is no photo."
+    return self._scores(_named(photos))
 
 # %% ../../nbs/api/61_deploy.model.ipynb #1a36204f
 @patch
 def predict(
     self: Model,
     photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
-) -> pd.DataFrame:  # a row a photo: path, label, probability, second, second_probability, reason
+) -> Predictions:  # a row a photo: path, label, probability, second, second_probability, reason
     "Return the two most probable labels of each photo; raise `UserError` when there is no photo."
-    return self.best_labels(*self.scores(photos))
+    named = _named(photos)
+    return best_labels(self.classes, *self._scores(named), [photo for _, photo in named])
 
 # %% ../../nbs/api/61_deploy.model.ipynb #1a362050
 @patch
@@ -294,7 +285,7 @@ def _predict(
     photos: object,  # a path, a folder, bytes, an open file, an array, a PIL picture, or a list of these
     run: str = '',  # name of a run; '': the one that the headline speaks of
     say: Callable = print,  # gets one line when a run had to be chosen
-) -> pd.DataFrame:  # a row a photo, as from `Model.predict`
+) -> Predictions:  # a row a photo, as from `Model.predict`
     "Return the two most probable labels of each photo; raise `UserError` without a photo or a run."
     return self.model(run, say).predict(photos)
 

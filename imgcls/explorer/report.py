@@ -15,21 +15,22 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import UserError, atomic, image, palette, plural
+from ..core import UserError, atomic, palette, plural
 from ..data.table import LICENCES
 from .file import explorer_fragment
 from .thumbnails import shown_photo
+from ..pictures import themed_svg
 from ..studies.leaks import leak_notes, without_shared
-from ..studies.plots import plot_epochs, plot_learning_curve, plot_loss, plot_rates
+from ..studies.options import next_commands
+from ..studies.plots import plot_learning_curve, plot_loss, plot_rates
 from imgcls.studies.report import (
     _CALIBRATED,
+    _CURVES,
     _final_text,
     _headline,
     _levels,
-    _of_what,
     _says,
     answer,
-    next_steps,
 )
 from ..studies.stats import THIS_MANY
 from ..studies.study import Study
@@ -49,7 +50,9 @@ from ..training.calibration import calibration_summary
 # %% ../../nbs/api/46_explorer.report.ipynb #rp000009
 def _accuracy_number(best):
     "How good the classifier is"
-    expected = f'expect {percent(best.low)} to {percent(best.high)} % {_of_what(best)} (95 % interval)'
+    many = best.speaks_of == THIS_MANY
+    where = 'with other photos for training and testing' if many else 'on other test photos'
+    expected = f'{where}, expect {percent(best.low)} to {percent(best.high)} % (95 % interval)'
     return dict(value=f'{percent(best.accuracy)} %', what='of the test photos are named right', more=expected)
 
 # %% ../../nbs/api/46_explorer.report.ipynb #rp000012
@@ -64,7 +67,8 @@ def _step_number(best, found, levels):
     else: sure = 'more than chance would'
     if r.speaks_of != THIS_MANY: sure += '; the luck of the draw is not in it'
     which = f', with {r.recipe}' if alone and 'recipe' in found else ''
-    return dict(value=f'{100*r.difference:+.1f} points', what=f'from {sizes}{which}', more=sure, tone=r.verdict)
+    return dict(value=f'{100*r.difference:+.1f} points', what=f'from {sizes}{which}', more=sure,
+                tone=r.verdict)
 
 # %% ../../nbs/api/46_explorer.report.ipynb #rp000015
 def _sure_number(study):
@@ -101,7 +105,8 @@ def _errors(study):
     probs = np.nan_to_num(np.asarray(study.probs(runs.run.iloc[0])[-1], np.float32))
     named, sure = probs.argmax(1), probs.max(1)
     wrong = np.flatnonzero((named != study.targets) & (sure > 0))
-    return [(j, study.classes[named[j]], float(sure[j])) for j in wrong[np.argsort(-sure[wrong], kind='stable')]]
+    first = wrong[np.argsort(-sure[wrong], kind='stable')]
+    return [(j, study.classes[named[j]], float(sure[j])) for j in first]
 
 
 def _strip(study):
@@ -116,22 +121,12 @@ def _strip(study):
 
 # %% ../../nbs/api/46_explorer.report.ipynb #e222a548
 def _svg(fig, alt):
-    "A figure as SVG that can stand inside a page: text as text, no outside names, as wide as there is room"
-    from matplotlib import rc_context
-    nothing = dict.fromkeys(['Date', 'Creator', 'Format', 'Type'])
-    # the salt keeps the ids of several pictures apart, and the same each time
-    with rc_context({'svg.fonttype': 'none', 'svg.hashsalt': alt}):
-        s = image(fig, format='svg', transparent=True, metadata=nothing).decode()
-    s = re.sub(r'<metadata>.*?</metadata>|\s*xmlns(:\w+)?="[^"]*"', '', s[s.index('<svg'):], flags=re.S)
+    "A figure as SVG that can stand inside a page: no outside names, as wide as there is room, with words for it"
+    s = re.sub(r'\s*xmlns(:\w+)?="[^"]*"', '', themed_svg(fig))
     start = rf'<svg \1 role="img" aria-label="{escape(alt)}">'
     return re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', start, s, count=1)
 
 # %% ../../nbs/api/46_explorer.report.ipynb #445c4569
-_CURVES = {
-    plot_learning_curve: 'Accuracy after the last epoch by photos a class. Bars are 95 % intervals; small dots, '
-                         'where there are any, are single seeds.',
-    plot_epochs: 'Accuracy after each epoch, by photos a class. A line that still climbs would gain from more '
-                 'epochs.'}
 _FOLDED = {
     plot_loss: 'Loss on training photos (dashed) and test photos (solid). '
                'Dashed falling while solid rises is overfitting.',
@@ -221,10 +216,11 @@ def _made(study):
 def _results(study):
     "What the template shows of the runs"
     final, found = final_table(study), steps(study)
-    words = dict(n_runs=len(study.runs), answer=answer(study), cleaned=cleaning(study))
+    words = dict(n_runs=len(study.runs), said=[*filter(None, (without_shared(study), cleaning(study)))],
+                 answer=answer(study))
     if not len(study.runs): return words
-    shown, said = _final_text(study, final), [without_shared(study), _says(study)]
-    return dict(words, said=[*filter(None, said)], numbers=_numbers(study, final, found), strip=_strip(study),
+    shown = _final_text(study, final)
+    return dict(words, worth=_says(study), numbers=_numbers(study, final, found), strip=_strip(study),
                 seed=study.headline.seed.iloc[0], many_seeds=len(study.headline) > 1,
                 accuracy=styled(study).set_uuid('accuracy').to_html(), final=shown,
                 questions=set(final.speaks_of), n_test=len(study.targets),
@@ -243,7 +239,7 @@ def _page(study, more):
               plural(len(study.runs), 'run')]
     page = static.get_template('report.html').render(
         **_results(study), photos=_about_photos(photos), hints=leak_notes(study), made=_made(study),
-        next_steps=next_steps(study), palette=palette(), css=css,
+        next_commands=next_commands(study.path), palette=palette(), css=css,
         more=bool(html), allowed=f"'sha256-{sha}'" if html else "'none'",
         title=f"{photos.name or 'imgcls'}: how good is it?", subtitle=', '.join(counts) + '. Made by imgcls.')
     page = re.sub(r'(?<=\d) %', '\N{NO-BREAK SPACE}%', page)

@@ -10,27 +10,19 @@ import math
 
 import numpy as np
 
-from ..core import image, palette
+from ..core import palette
+from ..pictures import axes, figure
 from .study import Study
 from .tables import accuracy_table, curve, final_table, groups, size_order, size_text
 
 # %% ../../nbs/api/37_studies.plots.ipynb #c8f86caa
-_GREY, _TEXT = (palette()['colours'][k] for k in ('strong-border', 'soft-ink'))
+_TEXT, _PAPER = (palette()['colours'][k] for k in ('soft-ink', 'paper'))
 
 
 def _figure(rows=1, cols=1, height=3.5):
-    "A figure 640 px wide at 100 dpi, and its panels: light frame, horizontal grid lines"
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(6.4, height), dpi=100, layout='constrained')
-    fig._repr_png_ = lambda: image(fig)
-    axs = fig.subplots(rows, cols, squeeze=False, sharey=True)
-    for ax in axs.flat:
-        ax.spines[['top', 'right']].set_visible(False)
-        ax.spines[['left', 'bottom']].set_color(_GREY)
-        ax.grid(axis='y', color=_GREY, alpha=.3, lw=.7)
-        ax.tick_params(labelsize=9, color=_GREY)
-        ax.set_axisbelow(True)
-    return fig, axs
+    "A figure 640 pixels wide, and its panels"
+    fig = figure(6.4, height)
+    return fig, axes(fig, rows, cols)
 
 # %% ../../nbs/api/37_studies.plots.ipynb #9d8d42b1
 def _grid(n, most, heights):
@@ -196,7 +188,7 @@ def _loss_legend(fig, titles):
     many = len(titles) > 1
     lines = [Line2D([], [], color=_hue(i), lw=2, label=t) for i, t in enumerate(titles)] if many else []
     style = dict(color=_TEXT if many else _hue(0), marker='o', ms=3)
-    lines.append(Line2D([], [], ls='--', mfc='white', label='training photos', **style))
+    lines.append(Line2D([], [], ls='--', mfc=_PAPER, label='training photos', **style))
     lines.append(Line2D([], [], label='test photos', **style))
     widest = max(len(line.get_label()) for line in lines)
     ncols = max(1, min(4, len(lines), 90//(widest + 8)))  # a line of the legend holds about 90 letters
@@ -204,7 +196,7 @@ def _loss_legend(fig, titles):
 
 # %% ../../nbs/api/37_studies.plots.ipynb #48245bd7
 def _draw_losses(ax, study, runs, colour):
-    for column, line, fill in (('train_loss', '--', 'white'), ('valid_loss', '-', None)):
+    for column, line, fill in (('train_loss', '--', _PAPER), ('valid_loss', '-', None)):
         y = curve(study, runs, column)
         ax.plot(y.index, y, line, marker='o', color=colour, ms=3, lw=1.6, mfc=fill)
 

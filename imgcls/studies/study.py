@@ -11,9 +11,9 @@ import os
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -22,11 +22,11 @@ import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
 
-from ..core import UserError, _watched, atomic, full_path, plural, progress
+from ..core import UserError, _watched, atomic, full_path, plural, progress, step
 from ..csv_files import write_csv
 from ..data.table import Photos
 from .claims import Claim, Claimed
-from .options import check_source, checked, source_of
+from .options import as_typed, check_source, checked, described, headline_of, source_of
 from imgcls.studies.runs import (
     RunSpec,
     Shared,
@@ -309,12 +309,23 @@ def _show(st, slow, say):
     more = f' and {plural(len(slow)-1, "more run")}'*(len(slow) > 1)
     say(f'Next, which takes longer: {slow[0][1]}{more}. If you stop here, all of the above stays.')
 
+# %% ../../nbs/api/33_studies.study.ipynb #4f01ac5b
+def _features_ready(every, df):
+    "Compute what is missing, and say what the runs learn on."
+    for f in every:
+        f.of(df)
+        known = max(0, len(df)-f.computed)
+        what = f'{f.body.weights.arch}, {f.res} pixels'
+        step('Features', f'{what}: {f.computed:,} computed, {known:,} known before')
+
 # %% ../../nbs/api/33_studies.study.ipynb #7ad50403
 def _make_all(out, todo, shared, say, show):
     "Make all runs of the plan; return a line for each that could not be finished."
     recipes, failed = [recipe_of(spec) for _, spec in todo], []
     learn = [shared.features_of(spec) for (_, spec), r in zip(todo, recipes) if r.uses_features]
-    for feats in dict.fromkeys(learn): feats.of(shared.photos.df)
+    _features_ready(dict.fromkeys(learn), shared.photos.df)
+    kinds = Counter(spec.recipe for _, spec in todo)
+    step('Runs', ', '.join(f'{n} of {name}' for name, n in kinds.items()) or 'all were made before')
     quick, slow = ([t for t, r in zip(todo, recipes) if r.quick == q] for q in (True, False))
     claimed = _make(out, progress(quick, label='runs'), shared, say, failed)
     if slow and show: show(slow)
@@ -325,30 +336,13 @@ def _make_all(out, todo, shared, say, show):
         claimed = _make(out, claimed, shared, say, failed)
     return failed
 
-# %% ../../nbs/api/33_studies.study.ipynb #dea18eac
-def _settings(source, found, specs, **options):
-    "What study.json says of the options; recipes and architectures in the order asked for."
-    if isinstance(source, Photos): source = source.origin
-    recipes, settings = {name: recipe for name, recipe, _ in found}, {s.recipe: s.settings for s in specs}
-    return dict(photos=str(source) if isinstance(source, str | Path) else 'a table',
-                sizes=[*dict.fromkeys(s.size for s in specs)],
-                recipes=[dict(name=name, **settings[name]) for name in recipes],
-                archs=[*dict.fromkeys(body.weights.arch for *_, body in found)], res=specs[0].res,
-                **dict(options, seeds=options['seeds'] or {k: r.seeds for k, r in recipes.items()}))
-
-
-def _headline(found, specs):
-    "The runs that will speak for the study: recipe and body asked for last, largest size, all seeds."
-    name, _, body = found[-1]
-    last = [s for s in specs if (s.recipe, s.arch) == (name, body.weights.arch)][-1]
-    return [s.id for s in specs if replace(s, seed=last.seed) == last]
-
 # %% ../../nbs/api/33_studies.study.ipynb #65b724f2
 def _notes(found, photos, out):
     "What there is to say before the first run."
-    notes = [*dict.fromkeys(body.weights.note for *_, body in found if body.weights.note), *photos.notes]
     n = len(photos.skipped)
-    return notes + [f"{plural(n, 'file')} left out; {out/'skipped.csv'} says why"]*bool(n)
+    left_out = [f"{plural(n, 'file')} left out; {out/'skipped.csv'} says why"]*bool(n)
+    bodies = dict.fromkeys(body.weights.note for *_, body in found if body.weights.note)
+    return [*photos.notes, *left_out, *bodies]
 
 # %% ../../nbs/api/33_studies.study.ipynb #c06e3be9
 def _closed(out, failed, shared, started):
@@ -386,11 +380,14 @@ def study(
     if out: _check_folder(out)
     asked = dict(recipes=recipe, archs=arch, weights=weights, epochs=epochs, shared=shared)
     found = pairs(**asked)
+    step('Reading photos', str(photos) if isinstance(photos, str | Path) else '')
     _read(shared, photos, found, sizes, res, how, classes=classes, test=test, burst=burst)
     specs = plan(shared.photos, sizes=sizes, res=res, seeds=seeds, **how, **asked)
     out = out or full_path(Path('studies')/(shared.photos.name or 'photos'))
-    settings = _settings(photos, found, specs, test=test, burst=burst, seeds=seeds, **how)
-    _write_study(out, shared.photos, settings, _headline(found, specs))
+    said = dict(recipe=recipe, arch=arch, weights=weights, epochs=epochs, sizes=sizes, seeds=seeds, res=res)
+    settings = described(photos, found, specs, test=test, burst=burst, seeds=seeds, **how,
+                         options=as_typed(found, **said, **how))
+    _write_study(out, shared.photos, settings, headline_of(found, specs))
     todo = _todo(out, shared.photos, specs, tell)
     for note in _notes(found, shared.photos, out): tell(note)
     show = None if recipe else lambda slow: _show(Study(out), slow, say)

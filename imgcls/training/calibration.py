@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..core import UserError, image, palette, plural
+from ..core import UserError, palette, plural
+from ..pictures import figure
 
 # %% ../../nbs/api/25_training.calibration.ipynb #d8b5384a
 def _shares(probs):
@@ -301,12 +302,7 @@ def _bins(p, y, bins=10):
     return n[full], *(s/n[full] for s in sums)
 
 # %% ../../nbs/api/25_training.calibration.ipynb #281c1c85
-def _own_axes():
-    "Axes of a figure of its own, which a notebook shows and no window opens."
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(3.6, 3.4), layout='constrained')
-    fig._repr_png_ = lambda: image(fig)
-    return fig.subplots()
+#| export
 
 # %% ../../nbs/api/25_training.calibration.ipynb #a39e4907
 def plot_reliability(
@@ -317,7 +313,7 @@ def plot_reliability(
     "Draw how often the predicted class is right, by its probability; raise `UserError` as `check_probs`."
     p, y = check_probs(probs, targets)
     n, sure, right = _bins(p, y)
-    ax = ax or _own_axes()
+    ax = ax or figure(3.6, 3.4).subplots()
     colours = palette()['colours']
     ax.plot([0, 1], [0, 1], '--', color=colours['strong-border'], lw=1)
     for k, s, r in zip(n, sure, right):

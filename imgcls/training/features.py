@@ -339,7 +339,8 @@ def __call__(
     try:
         # fastai lets cuDNN try out programs, which takes longer than the photos do; 32 bits stay 32
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            good, skipped = check_photos(rows, use=self._use, side=self.res, known=known)
+            good, skipped = check_photos(rows, use=self._use, side=self.res, known=known,
+                                         label='reading photos, computing features')
             if self._waiting: self._finish(self._waiting)
     finally:
         torch.set_num_threads(threads)

@@ -183,8 +183,8 @@ def find_weights(
 def _auto():
     try: return find_weights('resnet18')
     except UserError:
-        note = (f"the weights of resnet18 are not on this machine and can't be downloaded now, "
-                f'so {_PACKAGED} is used, whose weights came with the package')
+        note = (f'{_PACKAGED} is used, whose weights came with the package: those of resnet18, the usual '
+                "choice, are not on this machine, and their server can't be reached")
         return replace(_card(_PACKAGED), note=note)
 
 # %% ../../nbs/api/20_training.models.ipynb #eb0fd6be
