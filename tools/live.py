@@ -26,8 +26,8 @@ HTML = '''
 
 def make(folder, small=False):
     "Run the study and write `FILES` into `folder`."
-    from imgcls.data.synth import synth_folder
     import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+    from imgcls.data.synth import synth_folder
     from imgcls.explorer.file import save_explorer
     from imgcls.studies.plots import plot_learning_curve
     from imgcls.studies.study import study

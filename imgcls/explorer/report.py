@@ -22,7 +22,7 @@ from .thumbnails import shown_photo
 from ..pictures import themed_svg
 from ..studies.leaks import leak_notes, without_shared
 from ..studies.options import next_commands
-from ..studies.plots import plot_learning_curve, plot_loss, plot_rates
+from ..studies.plots import plot_loss, plot_rates
 from imgcls.studies.report import (
     _CALIBRATED,
     _CURVES,
