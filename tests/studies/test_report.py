@@ -388,7 +388,8 @@ def odd(make, tmp_path, pictures):
 
 
 SMALL = """[...document.querySelectorAll('a, summary')].filter(e => {
-    const box = e.getBoundingClientRect(); return box.width < 44 || box.height < 44 }).map(e => e.innerText)"""
+    const box = e.getBoundingClientRect();
+    return box.width < 44 || box.height < 44 }).map(e => e.innerText)"""
 BEYOND = """[...document.querySelectorAll('main *')].filter(e => !e.closest('.wide, svg') &&
     e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 200))"""
 
