@@ -213,6 +213,12 @@ def _made(study):
             if k != 'headline' and v not in (None, '', {}, [])]
 
 # %% ../../nbs/api/46_explorer.report.ipynb #rp000023
+def _accuracy_html(study):
+    "The accuracy table; pandas leaves headings empty, which a screen reader would read out"
+    table = styled(study).set_uuid('accuracy').to_html()
+    return re.sub(r'<th( class="blank[^>]*)>&nbsp;</th>', r'<td\1></td>', table)
+
+
 def _results(study):
     "What the template shows of the runs"
     final, found = final_table(study), steps(study)
@@ -222,7 +228,7 @@ def _results(study):
     shown = _final_text(study, final)
     return dict(words, worth=_says(study), numbers=_numbers(study, final, found), strip=_strip(study),
                 seed=study.headline.seed.iloc[0], many_seeds=len(study.headline) > 1,
-                accuracy=styled(study).set_uuid('accuracy').to_html(), final=shown,
+                accuracy=_accuracy_html(study), final=shown,
                 questions=set(final.speaks_of), n_test=len(study.targets),
                 calibrated=_CALIBRATED if 'off by' in shown else '', steps=found.to_dict('records'),
                 curves=[(_svg(_narrow(plot(study)), text), text) for plot, text in _CURVES.items()],
