@@ -101,7 +101,7 @@ def test_json_is_alone_on_standard_output_and_the_report_needs_nothing_else(scen
     assert 'Traceback' not in r.stderr and 'Warning' not in r.stderr
     page = Path(d['report']).read_text(encoding='utf-8')
     assert Path(d['report']) == out/'report.html' and without_scripts(page).count('<svg') == 4
-    outside = r'src\s*=|href\s*=\s*"(?!#)|url\((?!["\']?#)|@import|https?://'
+    outside = r'src\s*=(?!"data:)|href\s*=\s*"(?!#)|url\((?!["\']?#)|@import|https?://'
     assert not re.search(outside, without_scripts(page)), 'the report asks for something outside'
     files = {'study.json', 'photos.parquet', 'skipped.csv', 'report.html', 'runs'}
     assert {p.name for p in out.iterdir()} == files
