@@ -15,6 +15,7 @@ __all__ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions',
 # %% ../nbs/api/90_all.ipynb #al000006
 from fastcore.docments import docments
 
+import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
 from .cleaning.cleaner import clean, save_cleaner
 from .cleaning.issues import find_issues
 from .cleaning.journal import Journal, apply_decisions, merge_journals, restore_files

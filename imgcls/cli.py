@@ -33,7 +33,7 @@ def _loading(what): return busy(f'Loading PyTorch, to {what}')
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
 def _study(args):
     with _loading(f'read the photos of {args.photos}'):
-        import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
         from imgcls.studies.report import json_report
         from imgcls.studies.runs import peak_mb
         from imgcls.studies.study import study
@@ -68,7 +68,7 @@ def _table(args):
 
 def _report(args):
     with _loading(f'write the report of {args.study}'):
-        import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
         from imgcls.studies.study import Study
     with busy('Writing the report'): path = Study(args.study).report(args.out)
     printed(json.dumps(dict(report=str(path))) if args.json else str(path))

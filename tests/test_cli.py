@@ -44,7 +44,7 @@ def command(*args, **env):
 @pytest.fixture
 def imgcls(capsys, monkeypatch):
     "The command in this process, without the pictures of the report: exit code, standard output and error."
-    import imgcls.explorer.file  # noqa: F401 (it brings Study.report)
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     monkeypatch.setattr(Study, 'report', lambda st, path=None: Path(path or st.path/'report.html'))
 
     def call(*args):
@@ -104,7 +104,7 @@ def test_json_is_alone_on_standard_output_and_the_report_needs_nothing_else(scen
     assert 'Traceback' not in r.stderr and 'Warning' not in r.stderr
     page = Path(d['report']).read_text(encoding='utf-8')
     assert Path(d['report']) == out/'report.html' and without_scripts(page).count('<svg') == 4
-    outside = r'src\s*=|href\s*=\s*"(?!#)|url\((?!["\']?#)|@import|https?://'
+    outside = r'src\s*=(?!"data:)|href\s*=\s*"(?!#)|url\((?!["\']?#)|@import|https?://'
     assert not re.search(outside, without_scripts(page)), 'the report asks for something outside'
     files = {'study.json', 'photos.parquet', 'skipped.csv', 'report.html', 'runs'}
     assert {p.name for p in out.iterdir()} == files

@@ -26,17 +26,17 @@ HTML = '''
 
 def make(folder, small=False):
     "Run the study and write `FILES` into `folder`."
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     from imgcls.data.synth import synth_folder
-    from imgcls.explorer.file import explorer_fragment, save_explorer
+    from imgcls.explorer.file import save_explorer
     from imgcls.studies.plots import plot_learning_curve
-    from imgcls.studies.report import save_report
     from imgcls.studies.study import study
     photos, how = 'synth', dict(sizes=[20, 100, 500, 1000])
     if small: photos, how = synth_folder(per_class=60), dict(sizes=[10, 20, 40], res=64, seeds=1)
     with tempfile.TemporaryDirectory() as tmp:
         st = study(photos, recipe='frozen', arch='efficientnet_lite0', epochs=4, out=Path(tmp)/'synth', **how)
         save_explorer(st, path=folder/FILES[0], limit=LIMIT)
-        save_report(st, folder/FILES[1], explorer_fragment(st, limit=LIMIT))
+        st.report(folder/FILES[1], limit=LIMIT)
         plot_learning_curve(st).savefig(folder/FILES[2], bbox_inches='tight')
 
 

@@ -10,15 +10,12 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from fastcore.basics import patch
 
 from ..core import atomic, full_path, plural, progress
 from .confusion import predictions
 from .host import ExplorerHost, b64, shares, short_name, top_class
 from .page import Html, fragment, page
 from .thumbnails import small_jpeg, thumbnails
-from ..studies.report import save_report
-from ..studies.study import Study
 
 # %% ../../nbs/api/45_explorer.file.ipynb #3b30bdbe
 _MANY = 3e6  # bytes; where all epochs need more, only the last is kept
@@ -137,12 +134,3 @@ def embedded(
     html = page(title, *explorer_fragment(p, limit=limit))
     return Html(f'<iframe title="{escape(title)}" sandbox="allow-scripts allow-downloads" '
                 f'style="width:100%;height:{int(height)}px;border:0" srcdoc="{escape(html)}"></iframe>')
-
-# %% ../../nbs/api/45_explorer.file.ipynb #017240e0
-@patch
-def report(
-    self: Study,
-    path: str | Path | None = None,  # where to; None: `report.html` in the study's folder
-) -> Path:  # the file
-    "Write the report of a study with the explorer in it; raise `UserError` where it can't be written."
-    return save_report(self, path, explorer_fragment(self, limit=10e6) if len(self.runs) else ('', ''))

@@ -1,14 +1,19 @@
 "Reports of made-up studies: text, JSON and the page, with names that try to be code."
+import base64
+import html
+import io
 import json
 import re
-import subprocess
+import shlex
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from imgcls.core import UserError
+from imgcls.explorer import report as P
 from imgcls.studies import report as R
 from imgcls.studies.made_up import made_up_study
 from imgcls.studies.stats import wilson
@@ -35,7 +40,26 @@ def make(tmp_path):
 def one(make): return make(frozen(s50=[.6, .7, .8], s1000=[.8, .93, .95]))
 
 
-def page(st, **kw): return R.save_report(st, **kw).read_text(encoding='utf-8')
+@pytest.fixture
+def pictures(): "For the tests that look at the plots, which take a second a report."
+
+
+@pytest.fixture(autouse=True)
+def _quick(request, monkeypatch):
+    if 'pictures' not in request.fixturenames: monkeypatch.setattr(P, '_svg', lambda fig, alt: '<svg></svg>')
+
+
+def page(st, path=None, limit=0): return st.report(path, limit).read_text(encoding='utf-8')
+
+
+def with_photos(st, folder):
+    "Give the test photos files: grey, each a little lighter than the one before."
+    test = st.photos.test.index
+    for i, at in enumerate(test):
+        path = folder/f'{i:03}.png'
+        Image.new('RGB', (40, 30), (i % 256,)*3).save(path)
+        st.photos.df.loc[at, 'path'] = str(path)
+    return st
 
 
 def pairs(*rows): return pd.DataFrame(rows, columns=['a', 'b', 'kind'])
@@ -120,7 +144,7 @@ def test_text_is_plain(one):
     rows = [r for r in text.splitlines() if re.match(r'\d+ ', r)]
     assert len({len(r) for r in rows[:3]}) == 1  # aligned
     assert text.startswith(R.answer(one)[:40]) and 'Report:' not in text
-    report = R.save_report(one)
+    report = one.report(limit=0)
     assert f'Report: {report}' in R.text_report(one)
 
 
@@ -190,8 +214,8 @@ def test_overconfidence_where_runs_have_it(make, one):
     assert text.count('Off by: how many points') == 1 and 'When it says' in text
     assert max(map(len, text.splitlines())) <= 80
     assert [r['overconfidence'] for r in R.json_report(st)['runs']] == [.021, .021]
-    html = page(st)
-    assert 'Off by: how many points' in html and 'When it says' in html
+    text = page(st)
+    assert 'Off by: how many points' in text and 'When it says' in text
     few = make(frozen(s50=[.7]), n_test=12, overconfidence=.02)
     assert 'Off by' not in R.text_report(few) and "test photos can't tell how far off" in R.text_report(few)
     for without in (one, make(accs, overconfidence=None, overconfidence_raw=None)):
@@ -202,7 +226,7 @@ def test_overconfidence_where_runs_have_it(make, one):
 
 def test_methods(one):
     for name in ('answer', 'cleaning', 'text_report', 'json_report', 'plot_epochs', 'plot_learning_curve',
-                 'plot_loss', 'plot_rates', 'save_report'):
+                 'plot_loss', 'plot_rates'):
         assert getattr(one, name)() is not None, name
     assert '<table' in one._repr_html_()
 
@@ -211,10 +235,10 @@ def test_methods(one):
 
 class Links(HTMLParser):
     "Everything a browser would fetch or run"
-    def __init__(self, html):
+    def __init__(self, text):
         super().__init__()
         self.found, self.tags = [], set()
-        self.feed(html)
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
@@ -223,16 +247,19 @@ class Links(HTMLParser):
                        if k in fetch and not (v or '').startswith('#') or k.startswith('on')]
 
 
-def test_report_is_self_contained(make):
+def test_report_is_self_contained(make, pictures):
     st = make({(a, 'frozen', n): [.7, .8] for a in (NET, 'resnet18') for n in (20, 100, 'all')}, seeds=2)
-    path = R.save_report(st)
-    html = path.read_text(encoding='utf-8')
-    links = Links(html)
-    assert links.found == [] and not links.tags & {'script', 'link', 'iframe', 'img', 'object', 'base'}
-    assert not re.search(r'https?:|@import|url\((?!#)', html)
+    with_photos(st, st.path)
+    path = st.report(limit=0)
+    text = path.read_text(encoding='utf-8')
+    links = Links(text)
+    photos = [v for _, k, v in links.found if k == 'src' and v.startswith('data:image/jpeg;base64,')]
+    assert len(photos) == len(links.found) == 8
+    assert not links.tags & {'script', 'link', 'iframe', 'object', 'base'}
+    assert not re.search(r'https?:|@import|url\((?!#)', text)
     assert path == st.path/'report.html' and path.stat().st_size < 1_000_000
-    assert html.count('<svg') == 4 and html.count('</svg>') == 4
-    assert "script-src 'none'" in html.replace('&#39;', "'")
+    assert text.count('<svg') == 4 and text.count('</svg>') == 4
+    assert "script-src 'none'" in html.unescape(text)
 
 
 def test_everything_from_outside_is_escaped(make, tmp_path):
@@ -243,11 +270,11 @@ def test_everything_from_outside_is_escaped(make, tmp_path):
     st.photos.df[['source', 'licence', 'author']] = EVIL
     st.photos.skipped = skipped(*[(f'/photos/{EVIL}/a.jpg', EVIL, EVIL)]*60)
     st.photos.pairs = pairs((f'/photos/{EVIL}/00001.jpg', '/photos/fox/00002.jpg', 'near'))
-    html = page(st, path=tmp_path/'r.html')
-    assert '<script' not in html and '&lt;script&gt;alert(1)' in html
-    assert 'script' not in Links(html).tags
+    text = page(with_photos(st, tmp_path), path=tmp_path/'r.html')
+    assert '<script' not in text and '&lt;script&gt;alert(1)' in text
+    assert 'script' not in Links(text).tags and 'class="strip"' in text
     assert '<script' not in st._repr_html_() and '<script' not in styled(st).to_html()
-    assert html.count('<tr><td><code>') == 50 + 1 and '60 × ' in html  # the first fifty, the count, one pair
+    assert text.count('row">\n<td role="cell"><code>') == 50 + 1 and '60 × ' in text  # fifty, one pair
 
 
 def test_report_says_leaks_and_conflicts(make):
@@ -255,10 +282,10 @@ def test_report_says_leaks_and_conflicts(make):
     by = {key: rows.path.tolist() for key, rows in st.photos.df.groupby(['label', 'split'])}
     deer, fox, test = by['deer', 'train'], by['fox', 'train'], by['fox', 'test']
     st.photos.pairs = pairs((deer[0], deer[1], 'near'), (fox[0], test[1], 'same'), (fox[2], deer[3], 'near'))
-    html = page(st)
-    assert '1 across training and test photos (leaks),\n1 under two labels (conflicts)' in html
-    assert html.index('>leak<') < html.index('>conflict<') < html.index('<td></td>')  # the harmless one
-    assert 'fox/' in html and '/photos/fox' not in html
+    text = page(st)
+    assert '1 across training and test photos (leaks),\n1 under two labels (conflicts)' in text
+    assert text.index('>leak<') < text.index('>conflict<') < text.index('"cell"></td></tr>\n</tbody>')
+    assert 'fox/' in text and '/photos/fox' not in text
 
 
 def test_report_says_where_photos_are_from(make):
@@ -266,28 +293,82 @@ def test_report_says_where_photos_are_from(make):
     df = st.photos.df
     df[['source', 'licence', 'author']] = ''
     df.loc[df.label == 'fox', ['source', 'licence', 'author']] = 'inaturalist', 'cc-by', 'Ann'
-    html = page(st)
-    assert '<th scope="row">inaturalist</th>\n<td>CC BY 4.0</td>' in html
-    assert '<th scope="row">not given</th>' in html and '<th scope="col">label</th>' in html
+    text = page(st)
+    assert '<th scope="row">inaturalist</th>\n<td>CC BY 4.0</td>' in text
+    assert '<th scope="row">not given</th>' in text
 
 
 def test_reasons_with_and_without_details(make):
     st = make(frozen(s50=[.8]))
     st.photos.skipped = skipped(('/p/a.jpg', 'too small', '5×5 pixels, at least 8×8 are needed'),
                                 ('/p/b.jpg', 'truncated', 'truncated'))
-    html = page(st)
-    assert '<td>too small: 5×5 pixels, at least 8×8 are needed</td>' in html and '<td>truncated</td>' in html
+    text = page(st)
+    assert '>too small: 5×5 pixels, at least 8×8 are needed</td>' in text and '>truncated</td>' in text
 
 
-def test_more_may_be_set_into_the_page(one):
-    html = page(one, more=('<p>Ninety 90 %</p><script>let a = 5 % 2</script>', 'abc='))
-    assert "script-src 'sha256-abc='" in html.replace('&#39;', "'")
-    assert '<script>let a = 5 % 2</script>' in html  # not changed, or the hash would be another
+def test_the_policy_names_the_explorers_script(one, monkeypatch):
+    "What is done to the page around it (90 % stays on one line) must not touch it."
+    script = '<script>let a = 5 % 2</script>'
+    monkeypatch.setattr(P, 'explorer_fragment', lambda st, limit: (f'<p>90 %</p>{script}', 'abc='))
+    text = page(one, limit=1e5)
+    assert "script-src 'sha256-abc='" in html.unescape(text) and script in text
+
+
+def numbers(text):
+    "The three numbers: [(number, what it is)]."
+    found = re.findall(r'<dt>([^<]*)</dt>\n<dd>(.*?)</dd>', text.split('class="answer"')[0], re.S)
+    return [(n.replace('\xa0', ' '), re.sub('<[^>]*>', ' ', what).replace('\xa0', ' ')) for n, what in found]
+
+
+def test_three_numbers_come_first_and_are_those_of_the_tables(make):
+    st = make(frozen(s50=[.6, .7], s1000=[.8, .9]), overconfidence=.02, overconfidence_raw=.08)
+    (right, _), (step, about), (sure, says) = numbers(page(st))
+    last = final_table(st).iloc[-1]
+    assert right == f'{100*last.accuracy:.1f} %'
+    assert step == f'{100*(last.accuracy - final_table(st).accuracy[0]):+.1f} points'
+    assert 'from 50 to 1,000 photos a class' in about and 'more than chance' in about
+    told = ' '.join(R.text_report(st).split())
+    said = re.search(r'When it says (\d+ %), it is right in (\d+ to \d+ of 100)', told)
+    assert sure == said[2] and f'where it says {said[1]}' in says
+
+
+def test_numbers_that_are_not_known(make):
+    few = make(frozen(s50=[.7]), n_test=12, overconfidence=.02)
+    assert [n for n, _ in numbers(page(few))][1:] == ['unknown']  # one size: no step
+    plain = make(frozen(s50=[.7]), overconfidence=None)
+    wrong = (plain.probs(plain.runs.run[0])[-1].argmax(1) != plain.targets).sum()
+    assert numbers(page(plain))[-1] == (f'{wrong} of 300', 'test photos are named wrong')
+
+
+def test_the_surest_errors_are_shown_the_surest_first_and_photos_that_are_gone_are_not(make, tmp_path):
+    st = with_photos(make(frozen(s50=[.6])), tmp_path)
+    probs = st.probs(st.runs.run[0])[-1].astype(np.float32)
+    wrong = np.flatnonzero(probs.argmax(1) != st.targets)
+    order = wrong[np.argsort(-probs[wrong].max(1), kind='stable')]
+    (tmp_path/f'{order[0]:03}.png').unlink()
+    text = page(st)
+    said = re.findall(r'labelled ([^"]*)">\n<p>named <b dir="auto">([^<]*)</b>, ([\d.]+)', text)
+    classes = np.array(st.classes)
+    assert said == [(classes[st.targets[j]], classes[probs[j].argmax()], f'{100*probs[j].max():.1f}')
+                    for j in order[1:9]]
+    jpegs = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', text)
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(j)))).mean() for j in jpegs]
+    assert np.abs(np.array(shown) - order[1:9] % 256).max() < 2
+
+
+def test_what_next_names_the_study(make, tmp_path):
+    st = make(frozen(s50=[.6]))
+    st.path = tmp_path/"o'hara & co"
+    st.path.mkdir()
+    text = html.unescape(page(st))
+    commands = re.findall(r'<dt><code>(imgcls [^<]*)</code>', text)
+    want = [[word, str(st.path)] for word in ('explore', 'clean', 'predict')]
+    assert [shlex.split(c)[1:3] for c in commands] == want
 
 
 def test_report_where_it_cant_be(one, tmp_path):
     (tmp_path/'file').write_text('x')
-    with pytest.raises(UserError) as e: R.save_report(one, tmp_path/'file'/'report.html')
+    with pytest.raises(UserError) as e: one.report(tmp_path/'file'/'report.html', limit=0)
     assert '\n' not in str(e.value) and (tmp_path/'file').read_text() == 'x'
 
 
@@ -296,27 +377,60 @@ def test_names_that_are_not_unicode(one):
     assert 'udcff' in page(one)
 
 
-def test_report_is_the_same_twice(one):
-    first = R.save_report(one).read_bytes()
-    assert R.save_report(one).read_bytes() == first
+def test_report_is_the_same_twice(one, pictures):
+    first = one.report(limit=0).read_bytes()
+    assert one.report(limit=0).read_bytes() == first
+
+
+ODD = EVIL, 'a "quoted" \'name\'', 'ثعلب أحمر', 'long'*75
+
+
+@pytest.fixture
+def odd(make, tmp_path, pictures):
+    "The report of a study whose names try everything."
+    accs = {(NET, r, n): [.6, .7, .8] for r in ('frozen', 'fastai') for n in (20, 100, 500)}
+    st = with_photos(make(accs, seeds=2, classes=ODD, overconfidence=.02), tmp_path)
+    st.photos.skipped = skipped(*[(f'/p/{name}.jpg', 'truncated', name) for name in ODD])
+    by = [rows.path.tolist() for _, rows in st.photos.df[st.photos.df.split == 'train'].groupby('label')]
+    st.photos.pairs = pairs((by[0][0], by[1][0], 'near'), (by[2][0], by[3][0], 'same'))
+    return st.report(limit=0).as_uri()
+
+
+SMALL = """[...document.querySelectorAll('a, summary')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width < 44 || box.height < 44 }).map(e => e.innerText)"""
+BEYOND = """[...document.querySelectorAll('main *')].filter(e => !e.closest('.wide, svg') &&
+    e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 200))"""
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize('width', [1000, 400])
-def test_report_in_a_browser(make, tmp_path, chromium, width):
-    from PIL import Image
-    accs = {(NET, r, n): [.6, .7, .8] for r in ('frozen', 'fastai') for n in (20, 100, 500)}
-    path, shot = R.save_report(make(accs, seeds=2, classes=('fox', EVIL))), tmp_path/'shot.png'
-    run = [chromium, '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
-           f'--user-data-dir={tmp_path/"profile"}', f'--window-size={width},3000']
-    subprocess.run([*run, f'--screenshot={shot}', path.as_uri()], check=True, capture_output=True, timeout=90)
-    img = np.asarray(Image.open(shot).convert('RGB')).astype(int)
-    assert img.shape[1] == width
-    ink = (np.abs(img - img[2, 2]).sum(2) > 60)
-    rows = ink[:, :width//2].any(1)[:2500].reshape(-1, 100).any(1)
-    assert rows.mean() > .9  # no large hole on the way down
-    blue = (np.abs(img - [0, 114, 178]).sum(2) < 40).sum()
-    assert blue > 100  # the lines of the plots are drawn
-    dump = [*run, '--dump-dom', path.as_uri()]
-    dom = subprocess.run(dump, check=True, capture_output=True, timeout=90).stdout
-    assert b'&lt;script&gt;alert(1)' in dom and b'<script' not in dom
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [390, 1400])
+def test_report_in_a_browser(page, odd, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size(dict(width=width, height=844))
+    page.goto(odd)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    found = Axe().run(page).response['violations']
+    assert [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found] == []
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+    assert page.evaluate(BEYOND) == [] and page.evaluate(SMALL) == []
+    assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+    for link in page.locator('nav a').all():
+        link.click()
+        heading = page.locator(f"{link.get_attribute('href')} h2").first.bounding_box()
+        nav = page.locator('nav').bounding_box()
+        assert nav['y'] == 0 and nav['height'] <= heading['y'] < 844
+
+
+@pytest.mark.browser
+def test_the_curve_stands_beside_the_table_where_there_is_room(page, one, pictures):
+    page.goto(one.report(limit=0).as_uri())
+    def boxes(): return [page.locator(f'.beside > {x}').first.bounding_box() for x in ('.grid', 'figure')]
+    page.set_viewport_size(dict(width=1400, height=900))
+    table, curve = boxes()
+    assert curve['x'] > table['x'] + 100 and abs(curve['y'] - table['y']) < 2
+    page.set_viewport_size(dict(width=390, height=844))
+    table, curve = boxes()
+    assert curve['y'] > table['y'] + 100 and curve['width'] > 300

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
@@ -224,7 +225,7 @@ def test_a_study_of_cleaned_photos_says_what_it_bought(cleaned):
     assert f'on the {n - 2} test photos as they were' in text and '1 test label corrected' in text
     assert '2 test photos missing in the second study' in text
     assert 'Cleaning: ' in text_report(after) and 'Cleaning: ' in after._repr_html_()
-    assert 'Cleaning: ' in after.save_report().read_text(encoding='utf-8')
+    assert 'Cleaning: ' in after.report(limit=0).read_text(encoding='utf-8')
 
 
 def test_studies_that_cannot_be_compared(cleaned, one, tmp_path):
