@@ -29,8 +29,8 @@ def test_no_module_has_colours_of_its_own(root):
 
 def test_pages_find_all_colours_they_name():
     text = '\n'.join(p.read_text(encoding='utf-8') for p in PAGES)
-    names = {n for pattern in (r'var\(--ic-([\w-]+)\)', r'\bcolours\.(?!js\b)(\w+)', r"\bcolours\['([\w-]+)'\]")
-             for n in re.findall(pattern, text)}
+    patterns = r'var\(--ic-([\w-]+)\)', r'\bcolours\.(?!js\b)(\w+)', r"\bcolours\['([\w-]+)'\]"
+    names = {n for pattern in patterns for n in re.findall(pattern, text)}
     assert len(names) > 15 and names <= set(palette()['colours'])
 
 
