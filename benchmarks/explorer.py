@@ -25,7 +25,7 @@ from imgcls.explorer.file import save_explorer
 from imgcls.studies.runs import machine, versions
 
 FILE = Path(__file__).with_name('explorer.json')
-sys.path.append(str(FILE.parents[1]/'tests'/'explorer'))
+sys.path.append(str(FILE.parents[1]/'tests'))
 # milliseconds, where the name has no other unit
 TARGETS = dict(first_paint=1000, click=200, slider=50, notebook_kb=300, file_mb=15, file_opens=2000)
 
@@ -102,26 +102,21 @@ def clicks(page):
 
 def in_lab(page, home, classes, photos, epochs):
     "Milliseconds of the live widget, and by how many kB the notebook grew."
-    from test_widgets import offline, ready, server, write
+    from conftest import serving
     asked = dict(here=str(FILE.parent), classes=classes, photos=photos, epochs=epochs)
-    write(home/'big.ipynb', *(c.format(**asked) for c in CELLS))
-    size = (home/'big.ipynb').stat().st_size
-    options = ['--allow-root', '--ip=127.0.0.1', '--ServerApp.token=', '--ServerApp.password=',
-               '--expose-app-in-browser', f'--ServerApp.root_dir={home}']
-    with server(home, 'lab', *options) as url:
-        offline(page)
-        page.goto(f'{url}/lab/tree/big.ipynb?reset')
-        page.wait_for_selector('.jp-Notebook .jp-Cell')
+    with serving(home, '--allow-root') as lab:
+        lab.write('big.ipynb', *(c.format(**asked) for c in CELLS))
+        size = (home/'big.ipynb').stat().st_size
+        lab.open(page, 'big.ipynb')
         idle = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
-        ready(page)
+        page.wait_for_function(idle)
         command = lambda c: page.evaluate(f"window.jupyterapp.commands.execute('{c}')")  # noqa: E731
         command('notebook:run-cell-and-select-next')
         page.wait_for_function(idle)
         paints = first_paints(page, idle, command)
         slides = [page.evaluate(SLIDE, min(to, epochs)) for to in [1, 2, 3, 4, 5]*4]
         pressed = clicks(page)
-        command('docmanager:save')
-        page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
+        lab.save(page)
         time.sleep(1)
     grown = (home/'big.ipynb').stat().st_size-size
     return dict(first_paint=paints, click=pressed, slider=slides, notebook_kb=[grown/1e3])

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -202,22 +203,15 @@ def lab_command(root, tmp_path_factory):
     return notebook, options, config
 
 
-@pytest.fixture(scope='session')
-def lab(lab_command, own_cache, tmp_path_factory):
-    "JupyterLab with nothing of the user's settings, in a folder with a study of a few photos called `st`."
-    from imgcls.data.synth import synth_folder
-    from imgcls.studies.study import study
-    home, port = tmp_path_factory.mktemp('lab'), _free_port()
-    study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
-          weights='random', epochs=2, res=32, seeds=1, out=home/'st', say=lambda _: None)
-    _, options, config = lab_command
+@contextmanager
+def serving(home, *options, **env):
+    "JupyterLab in a folder, with nothing of the user's settings."
+    port, bin = _free_port(), Path(sys.executable).parent
     options = [*options, f'--ServerApp.root_dir={home}', f'--port={port}', '--ip=127.0.0.1',
                '--no-browser', '--IdentityProvider.token=', '--expose-app-in-browser']
-    bin = Path(sys.executable).parent
     env = {**os.environ, 'PATH': f'{bin}{os.pathsep}{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1',
-           'JUPYTER_CONFIG_PATH': config, 'JUPYTER_CONFIG_DIR': str(home/'.config'),
-           'JUPYTER_RUNTIME_DIR': str(home/'.runtime'), 'JUPYTERLAB_WORKSPACES_DIR': str(home/'.lab'),
-           'IMGCLS_COURSE': 'test'}
+           'JUPYTER_CONFIG_DIR': str(home/'.config'), 'JUPYTER_RUNTIME_DIR': str(home/'.runtime'),
+           'JUPYTERLAB_WORKSPACES_DIR': str(home/'.lab'), 'IMGCLS_COURSE': 'test', **env}
     with open(home/'lab.log', 'wb') as log:
         p = subprocess.Popen([bin/'jupyter-lab', *options], cwd=home, env=env, stdout=log, stderr=log,
                              start_new_session=True)
@@ -228,6 +222,18 @@ def lab(lab_command, own_cache, tmp_path_factory):
         os.killpg(p.pid, signal.SIGTERM)
         try: p.wait(15)
         except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope='session')
+def lab(lab_command, own_cache, tmp_path_factory):
+    "JupyterLab with nothing of the user's settings, in a folder with a study of a few photos called `st`."
+    from imgcls.data.synth import synth_folder
+    from imgcls.studies.study import study
+    home = tmp_path_factory.mktemp('lab')
+    study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
+          weights='random', epochs=2, res=32, seeds=1, out=home/'st', say=lambda _: None)
+    _, options, config = lab_command
+    with serving(home, *options, JUPYTER_CONFIG_PATH=config) as lab: yield lab
 
 
 def _wait_for(process, url, log):

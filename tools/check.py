@@ -1,4 +1,4 @@
-"""Is what is made from notebooks up to date, and are they clean? If not, say what to do and exit 1."""
+"""Is what is made from notebooks and js/ up to date, and are both clean? If not, say what to do, exit 1."""
 import filecmp
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import bundle
 import environment
 from execnb.nbio import nb2str, read_nb
 from nbdev.clean import clean_nb
@@ -81,7 +82,8 @@ def main():
     checks = [('the package is not what the notebooks export', _exported),
               ('notebooks are not clean', _unclean),
               ('README.md is not what nbs/index.ipynb renders', _readme),
-              ('environment.yml is not what settings.ini asks for', _environment)]
+              ('environment.yml is not what settings.ini asks for', _environment),
+              ('scripts of the package are not what js/ gives', bundle.stale)]
     for what, check in checks:
         if found := check():
             bad = True
@@ -93,7 +95,7 @@ def main():
     ruff = [BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT]
     bad |= subprocess.run(ruff, cwd=ROOT).returncode != 0
     if bad: sys.exit(1)
-    print('check: what is made from notebooks and settings agrees with them; ruff and codespell are content')
+    print('check: what is made from notebooks, settings and js/ agrees with them; ruff and codespell are content')
 
 
 if __name__ == '__main__': main()

@@ -29,8 +29,7 @@ from ..studies.study import Study
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #2e38c497
 class CleanerWidget(LiveWidget):
     "The cleaner in a notebook."
-    _esm = (static('common.js', 'cleaner.js', 'live.js')
-            + '\nexport default { render: icWidget(imgclsCleaner) };\n')
+    _esm = static('cleaner.js')+'\nexport default imgcls.widget;\n'
     _css = static('style.css', 'cleaner.css')
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #231e9d26
@@ -282,13 +281,6 @@ def _missing(shown, host, thumbs):
     if len(shown) < every: yield f"The first {len(shown):,} of {plural(every, 'candidate')}"
     if blank: yield f"{plural(blank, 'photo')} without a picture in this file"
 
-# %% ../../nbs/api/53_cleaning.cleaner.ipynb #140fc24e
-def _page(inside):
-    "Body of the page and hash of its script."
-    scripts, styles = ('common.js', 'cleaner.js', 'file.js'), ('style.css', 'cleaner.css')
-    start = 'imgclsCleaner(root, inside.data, clFileHost(inside));'
-    return fragment(inside, scripts, styles, start, 'imgcls-cleaner')
-
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #fe1a6139
 def _command(source):
     "The command that applies the decisions about a study; '' for photos without one."
@@ -317,6 +309,7 @@ def save_cleaner(
     inside = dict(data=data, thumbs=thumbs, missing='no picture in this file', photos=where, rows=rows,
                   columns=COLUMNS, key=key)
     path = full_path(path or folder/'clean.html')
-    html = page(f'{host.title}: photos to look at', *_page(inside))
+    body = fragment(inside, 'cleaner.js', ('style.css', 'cleaner.css'), 'imgcls-cleaner')
+    html = page(f'{host.title}: photos to look at', *body)
     with atomic(path) as part: part.write_text(html, encoding='utf-8')
     return path

@@ -66,8 +66,7 @@ def _inside_nearest(host, order, budget):
     return out, [*train.values()], 'This file holds them only for the photos that are most worth seeing.'
 
 # %% ../../nbs/api/45_explorer.file.ipynb #cc59a472
-_FILES = dict(scripts=('common.js', 'explorer.js', 'file.js'), styles=('style.css',),
-              start='imgclsExplorer(root, inside.data, icFileHost(inside));', name='imgcls-explorer')
+_FILES = dict(script='explorer.js', styles=('style.css',), name='imgcls-explorer')
 
 
 def _inside(host, order, limit):

@@ -22,8 +22,7 @@ from ..studies.study import Study
 # %% ../../nbs/api/44_explorer.widget.ipynb #29229b3a
 class ExplorerWidget(LiveWidget):
     "The explorer in a notebook."
-    _esm = (static('common.js', 'explorer.js', 'live.js')
-            + '\nexport default { render: icWidget(imgclsExplorer, IC_EXPLORER_REPLIES) };\n')
+    _esm = static('explorer.js')+'\nexport default imgcls.widget;\n'
     _css = static('style.css')
 
 # %% ../../nbs/api/44_explorer.widget.ipynb #ba9b63ae

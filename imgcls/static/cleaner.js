@@ -1,627 +1,85 @@
-// The label cleaner: imgclsCleaner(root, data, host) fills root and returns {destroy()}. Needs common.js.
-// Functions and `var` only at top level: a page may hold this script twice. Every name starts with `cl`.
-// `cl` is one cleaner: cl.data, cl.host, cl.f (filters), cl.list (candidates that pass them), cl.item (the one shown), cl.marks (what was decided),
-// cl.el (elements).
-// A mark is shown when the host has said that it stands in the journal, never before.
-
-var clPage = 24; // thumbnails shown, and asked for, at once
-
-// Reasons in words
-var clKinds = { label: 'likely wrong label', duplicate: 'near-duplicate under another label', outlier: 'unlike every class',
-  blurred: 'blurred', dark: 'very dark', bright: 'very bright', tiny: 'tiny' };
-
-// Decisions: [name, what the button says, its key]
-var clDecisions = [['keep', 'Keep', 'K'], ['take', 'Take suggestion', 'S'], ['relabel', 'Relabel …', 'R'],
-  ['delete', 'Delete', 'D'], ['aside', 'Set aside', 'A']];
-
-var clKeys = [[['K'], 'keep the label as it is'], [['S'], 'take the suggestion'], [['R'], 'relabel: choose another class'],
-  [['D'], 'delete: the photo is of no use'], [['A'], 'set aside: not sure, look again later'],
-  [['U'], 'undo'], [['Y', 'Shift U'], 'redo'], [['L', '→'], 'next photo'], [['J', '←'], 'photo before'],
-  [['Home', 'End'], 'first and last photo'], [['Page Up', 'Page Down'], 'turn the pages of thumbnails'], [['?'], 'show these keys']];
-
-// ---- words ----
-
-function clKind(kind) { return clKinds[kind] || kind; }
-
-// What was decided about a photo, as nodes; short for the thumbnails
-function clSaid(mark, short) {
-  if (!mark) return [short ? '' : 'not decided yet'];
-  if (mark.action === 'relabel') return [short ? '→ ' : 'relabelled: ', icName(icCut(mark.new, short ? 16 : 60), { title: mark.new })];
-  const words = { keep: ['kept', 'kept'], delete: ['delete', 'to be deleted'], aside: ['aside', 'set aside'] }[mark.action] || [mark.action, mark.action];
-  return [words[short ? 0 : 1]];
-}
-
-// The same as plain text
-function clPlain(mark) {
-  if (!mark) return 'not decided yet';
-  return { keep: 'kept', delete: 'to be deleted', aside: 'set aside', relabel: `relabelled to ${mark.new}` }[mark.action] || mark.action;
-}
-
-// ---- filters ----
-
-// Drop-downs hold positions in these lists, so that any text may be the name of a class
-function clChoices(data) {
-  const count = of => {
-    const n = new Map();
-    for (const item of data.items) for (const v of new Set(of(item))) n.set(v, (n.get(v) || 0) + 1);
-    return n;
-  };
-  const list = (n, order) => [...n.keys()].sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1)).map(v => [v, n.get(v)]);
-  const kinds = Object.keys(clKinds), at = new Map(data.classes.map((c, i) => [c, i]));
-  return { label: list(count(o => [o.label]), v => (at.has(v) ? at.get(v) : Infinity)), split: list(count(o => [o.split]), () => 0),
-    kind: list(count(o => o.reasons.map(r => r.kind)), v => (kinds.indexOf(v) + 1 || 99)) };
-}
-
-// The candidates that pass the filters, in order: worst first, by the reason where one is chosen
-function clFiltered(cl) {
-  const { f } = cl, score = item => Math.max(...item.reasons.filter(r => r.kind === f.kind).map(r => r.score));
-  const list = cl.data.items.filter(o => (f.label === null || o.label === f.label) && (f.split === null || o.split === f.split)
-    && (f.kind === null || o.reasons.some(r => r.kind === f.kind)) && (f.show === 'all' || cl.marks.has(o.id) === (f.show === 'decided')));
-  return f.kind === null ? list : list.map((o, i) => [score(o), i, o]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).map(o => o[2]);
-}
-
-// Filters as text, under which the place is remembered
-function clPlace(cl) { return JSON.stringify([cl.f.label, cl.f.split, cl.f.kind, cl.f.show]); }
-
-// Choose a filter; coming back to one finds the photo that was shown there
-function clFilter(cl, name, value) {
-  cl.places.set(clPlace(cl), cl.item && cl.item.id);
-  cl.f[name] = value;
-  clList(cl);
-  const last = cl.places.get(clPlace(cl)), i = cl.list.findIndex(o => o.id === (last === undefined ? cl.item && cl.item.id : last));
-  clShow(cl, i >= 0 ? cl.list[i] : clNext(cl, -1) || cl.list[0] || null);
-  cl.tell(`${icPlural(cl.list.length, 'candidate')} in this list.`);
-}
-
-// Make the list anew
-function clList(cl) {
-  cl.list = clFiltered(cl);
-  cl.at = new Map(cl.list.map((o, i) => [o.id, i]));
-}
-
-// The next candidate without a decision after position i, from the front again at the end; null where all are decided
-function clNext(cl, i) {
-  for (let k = 1; k <= cl.list.length; k++) {
-    const item = cl.list[(i + k + cl.list.length) % cl.list.length];
-    if (!cl.marks.has(item.id)) return item;
-  }
-  return null;
-}
-
-// ---- decisions ----
-
-// Take over what the host says is in force
-function clTake(cl, answer) {
-  cl.marks = new Map(Object.entries(answer.decisions).map(([id, mark]) => [Number(id), mark]));
-  cl.undo = answer.undo;
-  cl.redo = answer.redo;
-}
-
-// Send a call that changes the journal; one at a time, so that no key decides about a photo that isn't shown yet
-async function clSend(cl, call, args, done) {
-  if (cl.busy) return;
-  cl.busy = true;
-  const slow = setTimeout(() => cl.tell('Saving …'), 400);
-  try {
-    const answer = await cl.host[call](...args);
-    if (cl.gone) return;
-    clTake(cl, answer);
-    cl.error('');
-    done(answer);
-  } catch (e) {
-    if (!cl.gone) {
-      cl.tell('');
-      cl.error(`Not saved: ${e.message}`);
-    }
-  } finally {
-    clearTimeout(slow);
-    cl.busy = false;
-  }
-}
-
-// Decide about the photo shown, then show the next that is undecided
-function clDecide(cl, action, to = '') {
-  const { item } = cl, mark = item && cl.marks.get(item.id);
-  if (!item) return;
-  const said = () => [icName(icCut(item.file, 40)), ': ', ...clSaid({ action, new: to })];
-  if (mark && mark.action === action && (mark.new || '') === to) return clOn(cl, item, [...said(), ' already']);
-  clSend(cl, 'decide', [item.id, action, to], answer => clOn(cl, item, [...said(), ...(answer.message ? [`. ${answer.message}`] : [])]));
-}
-
-// Go on after a decision about `item`; whoever has moved elsewhere meanwhile stays there
-function clOn(cl, item, said) {
-  const from = cl.at.has(item.id) ? cl.at.get(item.id) : -1, here = cl.item === item;
-  clList(cl);
-  const before = cl.at.has(item.id) ? from : from - 1; // it has left a list of undecided ones
-  const next = here ? clNext(cl, before) : cl.item;
-  const rest = clTotal(cl) - clDecided(cl);
-  const all = rest ? `All in this list are decided; ${icNum(rest)} under other filters are not.` : 'All candidates are decided.';
-  cl.tell(...said, '. ', next || !here ? '' : all);
-  clShow(cl, next || (cl.at.has(item.id) ? item : cl.list[0] || null));
-}
-
-// Undo or redo, and show the photo it was about
-function clBack(cl, call) {
-  if (!cl[call]) return cl.tell(`There is nothing to ${call}.`);
-  clSend(cl, call, [], answer => {
-    const item = cl.byId.get(answer.last);
-    clList(cl);
-    const about = item ? [`${call === 'undo' ? 'Undone' : 'Redone'}: `, icName(icCut(item.file, 40)), ': ', ...clSaid(cl.marks.get(item.id)), '. '] : [];
-    cl.tell(...about, answer.message || '');
-    clShow(cl, item && cl.at.has(item.id) ? item : cl.item && cl.at.has(cl.item.id) ? cl.item : cl.list[0] || null);
-  });
-}
-
-// All candidates, also those that did not fit into a widget's state
-function clTotal(cl) { return cl.data.items.length + (cl.data.more || 0); }
-
-function clDecided(cl) { return cl.marks.size; }
-
-// What a button or key does
-function clDo(cl, name) {
-  const { item } = cl;
-  if (name === 'undo' || name === 'redo') return clBack(cl, name);
-  if (!item) return undefined;
-  if (name === 'relabel') return clRelabel(cl);
-  if (name !== 'take') return clDecide(cl, name);
-  return item.suggestion ? clDecide(cl, 'relabel', item.suggestion) : cl.tell('There is no suggestion for this photo; R lets you choose a class.');
-}
-
-// Move by some places in the list
-function clMove(cl, to) {
-  if (!cl.list.length) return;
-  cl.tell('');
-  clShow(cl, cl.list[Math.max(0, Math.min(cl.list.length - 1, to))]);
-}
-
-// ---- the photo shown ----
-
-// Show a candidate, large, and the page of thumbnails it is on
-function clShow(cl, item) {
-  cl.item = item;
-  const i = item && cl.at.has(item.id) ? cl.at.get(item.id) : -1;
-  cl.page = Math.max(0, Math.floor((i >= 0 ? i : 0) / clPage));
-  clStage(cl, i);
-  clStrip(cl);
-  clTop(cl);
-}
-
-// Texts and buttons about the candidate
-function clStage(cl, i) {
-  const { el, item } = cl;
-  el.stage.hidden = !item;
-  el.empty.hidden = Boolean(item);
-  if (!item) return clNothing(cl);
-  const mark = cl.marks.get(item.id), done = mark && mark.action === 'relabel' && mark.new === item.suggestion ? 'take' : mark && mark.action;
-  el.where.textContent = i >= 0 ? `${icNum(i + 1)} of ${icNum(cl.list.length)}` : '';
-  el.file.replaceChildren(icName(icCut(item.file, 60), { title: item.file }));
-  el.label.textContent = el.label.title = item.label;
-  el.suggested.hidden = !item.suggestion;
-  el.suggestion.textContent = el.suggestion.title = item.suggestion;
-  const noted = 'A test photo: what you decide is noted, and it counts as before.';
-  el.split.textContent = item.split === 'test' ? noted : '';
-  el.reasons.replaceChildren(...item.reasons.map(clReason));
-  el.said.replaceChildren(...clSaid(mark));
-  el.said.dataset.mark = mark ? mark.action : 'none';
-  for (const [name] of clDecisions) el.buttons[name].setAttribute('aria-pressed', String(name === done));
-  el.buttons.take.setAttribute('aria-disabled', String(!item.suggestion));
-  el.take.replaceChildren(...(item.suggestion ? ['Take ', icName(icCut(item.suggestion, 20), { title: item.suggestion })] : ['Take suggestion']));
-  clLarge(cl, item);
-  const why = item.reasons.map(r => clKind(r.kind)).join(', ');
-  const to = item.suggestion ? `, suggestion ${item.suggestion}` : '';
-  return cl.speak(`${i + 1} of ${cl.list.length}: ${item.file}, labelled ${item.label}${to}, ${why}. ${clPlain(mark)}.`);
-}
-
-function clReason({ kind, score, text }) {
-  const level = icEl('i', { style: { width: `${Math.round(100 * Math.max(0, Math.min(1, score)))}%` } });
-  return icEl('li', {}, icEl('strong', { text: clKind(kind) }), icEl('span', { class: 'cl-score', text: `score ${score.toFixed(2)}` }),
-    icEl('span', { class: 'cl-bar', 'aria-hidden': 'true' }, level), icEl('bdi', { class: 'cl-why', dir: 'auto', text }));
-}
-
-// Why there is no candidate to show
-function clNothing(cl) {
-  const { f, el } = cl, all = cl.data.items.length;
-  const none = f.show === 'undecided' ? 'Nothing is left to decide in this list.' : 'No candidate passes these filters.';
-  el.nothing.textContent = all ? none : 'Nothing looks wrong: there are no candidates.';
-  el.reset.hidden = !all;
-}
-
-// The photo as large as the host has it, the thumbnail until it comes; and the next one in advance
-async function clLarge(cl, item) {
-  const { el } = cl, put = (src, note, done) => {
-    el.photo.hidden = !src;
-    if (src) el.photo.src = src;
-    el.photo.alt = `photo labelled ${item.label}`;
-    el.gone.textContent = src ? '' : note;
-    el.frame.setAttribute('aria-busy', String(!done));
-  };
-  const large = cl.large.get(item.id), small = cl.thumbs.get(item.id);
-  if (large) put(large.image, large.note, true);
-  else put(small ? small.thumb : null, small && small.note ? small.note : 'Loading …', false);
-  try {
-    const got = large || await clAsk(cl, item.id);
-    if (cl.gone || cl.item !== item) return;
-    put(got.image, got.note || 'The photo is gone.', true);
-    const next = cl.list[(cl.at.get(item.id) || 0) + 1];
-    if (next && !cl.large.has(next.id)) clAsk(cl, next.id).catch(() => {});
-  } catch (e) {
-    if (!cl.gone && cl.item === item) put(small ? small.thumb : null, `The photo can't be shown: ${e.message}`, true);
-  }
-}
-
-// A large photo, each asked for once; the last forty are kept
-function clAsk(cl, id) {
-  if (!cl.asked.has(id)) {
-    cl.asked.set(id, cl.host.photo(id).then(got => {
-      cl.large.set(id, got);
-      if (cl.large.size > 40) cl.large.delete(cl.large.keys().next().value);
-      return got;
-    }).finally(() => cl.asked.delete(id)));
-  }
-  return cl.asked.get(id);
-}
-
-// ---- thumbnails ----
-
-// The page of thumbnails: made anew when others are on it, else only the marks
-function clStrip(cl) {
-  const { el } = cl, from = cl.page * clPage, items = cl.list.slice(from, from + clPage), ids = items.map(o => o.id).join();
-  const held = el.strip.contains(document.activeElement);
-  if (ids !== cl.shown) {
-    cl.shown = ids;
-    cl.tiles = new Map(items.map(item => [item.id, clTile(cl, item)]));
-    el.strip.replaceChildren(...[...cl.tiles.values()].map(tile => icEl('li', {}, tile.button)));
-  }
-  const current = cl.item && cl.tiles.has(cl.item.id) ? cl.item.id : items.length ? items[0].id : null;
-  for (const item of items) clMarkTile(cl, item, item.id === current);
-  el.pages.hidden = cl.list.length <= clPage;
-  el.range.textContent = `${icNum(from + 1)}–${icNum(from + items.length)} of ${icNum(cl.list.length)}`;
-  el.earlier.setAttribute('aria-disabled', String(!from));
-  el.later.setAttribute('aria-disabled', String(from + clPage >= cl.list.length));
-  if (held && current !== null) cl.tiles.get(current).button.focus({ preventScroll: true });
-  clThumbs(cl, items.map(o => o.id));
-}
-
-function clTile(cl, item) {
-  const picture = icEl('span', { class: 'cl-picture' }), mark = icEl('span', { class: 'cl-mark' });
-  const click = () => { cl.tell(''); clShow(cl, item); };
-  const button = icEl('button', { type: 'button', class: 'cl-tile', title: item.file, 'data-id': item.id, on: { click } }, picture, mark,
-    icEl('span', { class: 'cl-line' }, icName(icCut(item.label, 18), { title: item.label })));
-  return { button, picture, mark };
-}
-
-// Say on a thumbnail what was decided and whether it is the one shown large
-function clMarkTile(cl, item, current) {
-  const { button, mark } = cl.tiles.get(item.id), decided = cl.marks.get(item.id);
-  mark.replaceChildren(...clSaid(decided, true));
-  mark.hidden = !decided;
-  mark.dataset.mark = decided ? decided.action : 'none';
-  button.tabIndex = current ? 0 : -1;
-  if (cl.item === item) button.setAttribute('aria-current', 'true'); else button.removeAttribute('aria-current');
-  button.setAttribute('aria-label', `${item.file}, labelled ${item.label}, ${clPlain(decided)}`);
-}
-
-// Ask for the thumbnails of the page that are not here yet; the last thousand are kept
-async function clThumbs(cl, ids) {
-  for (const id of ids) if (cl.thumbs.has(id)) clPicture(cl, id);
-  const need = ids.filter(id => !cl.thumbs.has(id) && !cl.wanted.has(id));
-  if (!need.length) return;
-  for (const id of need) cl.wanted.add(id);
-  try {
-    for (const photo of await cl.host.photos(need)) {
-      if (cl.gone) return;
-      cl.thumbs.set(photo.id, photo);
-      if (cl.thumbs.size > 1000) cl.thumbs.delete(cl.thumbs.keys().next().value);
-      clPicture(cl, photo.id);
-    }
-  } catch (e) {
-    if (!cl.gone) cl.error(`The thumbnails can't be shown: ${e.message}`);
-  } finally {
-    for (const id of need) cl.wanted.delete(id);
-  }
-}
-
-function clPicture(cl, id) {
-  const tile = cl.tiles.get(id), photo = cl.thumbs.get(id);
-  if (tile && !tile.picture.firstChild) tile.picture.append(icThumb(photo.thumb, photo.note));
-}
-
-// Turn the pages of thumbnails; the photo shown large stays
-function clTurn(cl, by) {
-  const to = cl.page + by;
-  if (to < 0 || to * clPage >= cl.list.length) return;
-  cl.page = to;
-  clStrip(cl);
-}
-
-// ---- windows ----
-
-// Classes that hold the typed text, those that begin with it first; the suggestion in front
-function clMatches(cl, text) {
-  const plain = s => s.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').toLowerCase(), typed = plain(text.trim()), { item } = cl;
-  const rank = c => { const p = plain(c); return p === typed ? 0 : p.startsWith(typed) ? 1 : p.includes(typed) ? 2 : 3; };
-  return cl.data.classes.map((c, i) => [rank(c), c === item.suggestion ? 0 : 1, i, c]).filter(o => o[0] < 3 && o[3] !== item.label)
-    .sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]).map(o => o[3]);
-}
-
-// Choose a class by typing a part of its name
-function clRelabel(cl) {
-  const { item } = cl, id = icId('classes');
-  let found = [], at = 0;
-  const list = icEl('ul', { id, role: 'listbox', 'aria-label': 'classes', class: 'cl-classes' });
-  const none = icEl('p', { class: 'cl-none', role: 'status' });
-  const input = icEl('input', { type: 'text', role: 'combobox', 'aria-label': 'new label: type a part of its name', 'aria-expanded': 'true',
-    'aria-controls': id, 'aria-autocomplete': 'list', autocomplete: 'off', spellcheck: 'false', autofocus: true, placeholder: 'type to find a class' });
-  const take = c => { box.close(); if (cl.item === item) clDecide(cl, 'relabel', c); };
-  const point = i => {
-    at = i;
-    [...list.children].forEach((o, k) => o.setAttribute('aria-selected', String(k === i)));
-    if (found.length) list.children[i].scrollIntoView({ block: 'nearest' });
-    input.setAttribute('aria-activedescendant', found.length ? `${id}-${i}` : '');
-  };
-  const fill = () => {
-    const all = clMatches(cl, input.value);
-    found = all.slice(0, 200);
-    list.replaceChildren(...found.map((c, k) => icEl('li', { id: `${id}-${k}`, role: 'option', title: c, on: { click: () => take(c) } }, icName(c),
-      c === item.suggestion ? icEl('small', { text: ' suggestion' }) : null)));
-    list.hidden = !found.length;
-    const more = all.length > found.length ? `${icNum(all.length - found.length)} more: type on` : '';
-    none.textContent = found.length ? more : 'No other class has this in its name.';
-    point(0);
-  };
-  input.addEventListener('input', fill);
-  input.addEventListener('keydown', e => {
-    const to = ['ArrowUp', 'ArrowDown'].includes(e.key) ? icMove(e.key, at, found.length, 1) : -1;
-    if (to >= 0) { e.preventDefault(); point(to); }
-    if (e.key === 'Enter' && !e.isComposing && found.length) { e.preventDefault(); take(found[at]); }
-  });
-  const now = icEl('p', {}, 'Now: ', icName(icCut(item.label, 60), { title: item.label }));
-  const box = icDialog(cl.root, 'Relabel', icEl('div', { class: 'cl-relabel' }, now, input, list, none));
-  fill();
-  input.focus();
-}
-
-// The keys, in a window
-function clHelp(cl) {
-  const row = ([keys, what]) => icEl('tr', {}, icEl('th', { scope: 'row' }, keys.map(key => icEl('kbd', { text: key }))), icEl('td', { text: what }));
-  icDialog(cl.root, 'Keys', icEl('table', { class: 'cl-keys' }, icEl('tbody', {}, clKeys.map(row))));
-}
-
-// ---- keys ----
-
-// The letter of a key, also on keyboards whose letters are not Latin
-function clLetter(e) { return /^Key[A-Z]$/.test(e.code) && !/^[a-z]$/i.test(e.key) ? e.code[3] : e.key.length === 1 ? e.key.toUpperCase() : e.key; }
-
-// What a key leads to; undefined for keys that are none of ours
-function clKey(cl, e) {
-  const key = clLetter(e), at = cl.item && cl.at.has(cl.item.id) ? cl.at.get(cl.item.id) : 0, decision = clDecisions.find(d => d[2] === key);
-  const columns = cl.el.strip.contains(e.target) && ['ArrowUp', 'ArrowDown'].includes(key) ? clColumns(cl) : 0;
-  if (decision && !e.shiftKey) return e.repeat ? () => {} : () => clDo(cl, decision[0]);
-  if (columns) return () => clMove(cl, at + (key === 'ArrowDown' ? columns : -columns));
-  const to = { ArrowRight: at + 1, L: at + 1, ArrowLeft: at - 1, J: at - 1, Home: 0, End: Infinity }[key];
-  if (to !== undefined) return () => clMove(cl, to);
-  return { U: () => clDo(cl, e.shiftKey ? 'redo' : 'undo'), Y: () => clDo(cl, 'redo'), '?': () => clHelp(cl),
-    PageDown: () => clTurn(cl, 1), PageUp: () => clTurn(cl, -1) }[key];
-}
-
-// How many thumbnails stand beside each other
-function clColumns(cl) {
-  const buttons = [...cl.tiles.values()].map(t => t.button);
-  return buttons.filter(b => b.offsetTop === buttons[0].offsetTop).length;
-}
-
-// Keys act where nothing is being typed; none of them leaves the cleaner
-function clPressed(cl, e) {
-  if (cl.root.contains(e.target)) e.stopPropagation();
-  else if (e.target !== document.body) return;
-  if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || e.target.closest('input, select, textarea, dialog')) return;
-  const act = clKey(cl, e);
-  if (!act) return;
-  e.preventDefault();
-  act();
-}
-
-// ---- parts of the page ----
-
-// A button with its key on it
-function clButton(cl, text, key, act, attrs) {
-  return icEl('button', Object.assign({ type: 'button', 'aria-keyshortcuts': key, on: { click: act } }, attrs), icEl('span', {}, text),
-    key ? icEl('kbd', { 'aria-hidden': 'true', text: key }) : null);
-}
-
-function clHead(cl) {
-  const { el, data } = cl;
-  el.count = icEl('span', { class: 'cl-count' });
-  el.progress = icEl('progress', { 'aria-label': 'decided', max: Math.max(1, clTotal(cl)) });
-  el.undo = clButton(cl, 'Undo', 'U', () => clDo(cl, 'undo'));
-  el.redo = clButton(cl, 'Redo', 'Y', () => clDo(cl, 'redo'));
-  const save = data.live ? null : clButton(cl, `Download ${data.journal}`, null, async () => {
-    try { await cl.host.export(); } catch (e) { cl.error(e.message); }
-  }, { class: 'cl-save' });
-  const title = icEl('div', { class: 'ic-title' }, icEl('h2', {}, icName(data.title)), data.note ? icEl('p', { class: 'ic-note', text: data.note }) : null);
-  return icEl('header', { class: 'ic-head cl-head' }, title,
-    icEl('div', { class: 'cl-tools' }, el.progress, el.count, el.undo, el.redo, save, clButton(cl, 'Keys', '?', () => clHelp(cl))));
-}
-
-// Counter, undo and redo
-function clTop(cl) {
-  const n = clDecided(cl), { el } = cl;
-  el.count.textContent = `decided ${icNum(n)} of ${icNum(clTotal(cl))}`;
-  el.progress.value = n;
-  el.undo.setAttribute('aria-disabled', String(!cl.undo));
-  el.redo.setAttribute('aria-disabled', String(!cl.redo));
-}
-
-function clFilters(cl) {
-  const { el } = cl, found = clChoices(cl.data);
-  const names = { label: ['Class', 'all classes', v => v], split: ['Split', 'all', v => v || '–'], kind: ['Reason', 'all reasons', clKind] };
-  el.filters = {};
-  const fields = Object.entries(names).map(([name, [title, all, text]]) => {
-    const options = [['', all], ...found[name].map(([v, n], i) => [String(i), `${text(v)} (${icNum(n)})`])];
-    const at = found[name].findIndex(([v]) => v === cl.f[name]);
-    const field = icSelect(title, options, at < 0 ? '' : at, v => clFilter(cl, name, v === '' ? null : found[name][Number(v)][0]));
-    el.filters[name] = field.querySelector('select');
-    return field;
-  });
-  el.segment = icSegment('decided or not', [['all', 'All'], ['undecided', 'Undecided'], ['decided', 'Decided']], cl.f.show, v => clFilter(cl, 'show', v));
-  el.bar = icEl('div', { class: 'ic-controls cl-filters', role: 'group', 'aria-label': 'filters' }, fields, el.segment.el);
-  return el.bar;
-}
-
-// Take all filters off
-function clReset(cl) {
-  for (const select of Object.values(cl.el.filters)) select.value = '';
-  Object.assign(cl.f, { label: null, split: null, kind: null });
-  cl.el.segment.set('all');
-  clFilter(cl, 'show', 'all');
-  cl.root.focus({ preventScroll: true });
-}
-
-// The photo, what is known of it, and the buttons
-function clMain(cl) {
-  const { el } = cl;
-  el.photo = icEl('img', { alt: '', decoding: 'async' });
-  el.gone = icEl('span', { class: 'cl-gone' });
-  el.frame = icEl('div', { class: 'cl-frame' }, el.photo, el.gone);
-  el.where = icEl('span', { class: 'cl-where' });
-  el.file = icEl('span', { class: 'cl-file' });
-  el.label = icName('', { class: 'cl-class' });
-  el.suggestion = icName('', { class: 'cl-class cl-suggestion' });
-  el.suggested = icEl('div', {}, icEl('dt', { text: 'suggestion' }), icEl('dd', {}, el.suggestion));
-  el.split = icEl('p', { class: 'cl-test' });
-  el.reasons = icEl('ul', { class: 'cl-reasons', 'aria-label': 'reasons' });
-  el.said = icEl('span', { class: 'cl-said' });
-  el.take = icEl('span', {});
-  const button = ([name, text, key]) => clButton(cl, name === 'take' ? el.take : text, key, () => clDo(cl, name), { 'data-do': name });
-  el.buttons = Object.fromEntries(clDecisions.map(d => [d[0], button(d)]));
-  const step = (text, name, key, by) => clButton(cl, text, key, () => clMove(cl, (cl.at.get(cl.item.id) || 0) + by),
-    { 'aria-label': name, title: name, class: 'cl-step' });
-  el.stage = icEl('section', { class: 'cl-stage', 'aria-label': 'candidate' }, el.frame, icEl('div', { class: 'cl-about' },
-    icEl('div', { class: 'cl-line-up' }, step('‹', 'photo before', 'J', -1), el.where, step('›', 'next photo', 'L', 1), el.file),
-    icEl('dl', { class: 'cl-labels' }, icEl('div', {}, icEl('dt', { text: 'label' }), icEl('dd', {}, el.label)), el.suggested), el.split, el.reasons,
-    icEl('p', { class: 'cl-decision' }, 'Decision: ', el.said),
-    icEl('div', { class: 'cl-buttons', role: 'group', 'aria-label': 'decide' }, Object.values(el.buttons))));
-  el.nothing = icEl('p', {});
-  el.reset = icEl('button', { type: 'button', text: 'Show all', on: { click: () => clReset(cl) } });
-  el.empty = icEl('section', { class: 'cl-empty', 'aria-label': 'candidate' }, el.nothing, el.reset);
-  return [el.stage, el.empty];
-}
-
-function clBottom(cl) {
-  const { el } = cl;
-  el.strip = icEl('ul', { class: 'cl-strip', 'aria-label': 'candidates' });
-  el.earlier = icEl('button', { type: 'button', text: '‹', 'aria-label': 'thumbnails before', on: { click: () => clTurn(cl, -1) } });
-  el.later = icEl('button', { type: 'button', text: '›', 'aria-label': 'thumbnails after', on: { click: () => clTurn(cl, 1) } });
-  el.range = icEl('span', {});
-  el.pages = icEl('div', { class: 'cl-pages' }, el.earlier, el.range, el.later);
-  const how = cl.data.live ? ['Every decision is written at once to ', icName(cl.data.journal), '; the photos stay as they are.']
-    : ['Decisions stay in this browser. Download ', icName(cl.data.journal), ...cl.data.command
-      ? [' and run ', icEl('code', { text: cl.data.command }), '.'] : ['; in a notebook, apply_decisions applies it.']];
-  return [el.pages, el.strip, icEl('p', { class: 'cl-foot' }, how)];
-}
-
-// ---- all of it ----
-
-// Take over what the host says now: decisions made elsewhere, and candidates that did not fit into a widget's state
-function clUpdate(cl, data) {
-  const { el, item } = cl, more = data.items.length !== cl.data.items.length;
-  cl.data = { ...data, items: data.items.map(o => cl.byId.get(o.id) || o) }; // what is shown is told by its object
-  cl.byId = new Map(cl.data.items.map(o => [o.id, o]));
-  if (more) el.bar.replaceWith(clFilters(cl));
-  el.progress.max = Math.max(1, clTotal(cl));
-  clTake(cl, data);
-  clList(cl);
-  clShow(cl, item && cl.at.has(item.id) ? item : clNext(cl, -1) || cl.list[0] || null);
-}
-
-function imgclsCleaner(root, data, host) {
-  icRoot(root, 'ic-cleaner');
-  const cl = { root, data, host, el: {}, f: { label: null, split: null, kind: null, show: 'all' }, byId: new Map(data.items.map(o => [o.id, o])),
-    places: new Map(), tiles: new Map(), thumbs: new Map(), wanted: new Set(), large: new Map(), asked: new Map(),
-    shown: null, page: 0, busy: false, gone: false };
-  const bag = icBag(), { el } = cl;
-  clTake(cl, data);
-  for (const photo of data.thumbs || []) cl.thumbs.set(photo.id, photo);
-  el.message = icEl('p', { class: 'cl-message', role: 'status' });
-  el.error = icEl('p', { class: 'ic-error', role: 'alert', hidden: true });
-  cl.tell = (...nodes) => el.message.replaceChildren(...nodes);
-  cl.error = text => { el.error.textContent = text; el.error.hidden = !text; };
-  root.tabIndex = -1;
-  root.append(clHead(cl), clFilters(cl), ...clMain(cl), el.message, el.error, ...clBottom(cl));
-  cl.speak = icLive(root);
-  bag.on(data.live ? root : document, 'keydown', e => clPressed(cl, e));
-  clList(cl);
-  clShow(cl, clNext(cl, -1) || cl.list[0] || null);
-  return { update: now => clUpdate(cl, now), destroy() { cl.gone = true; bag.clear(); root.replaceChildren(); } };
-}
-
-// ---- the host of a page that stands alone ----
-
-// What is in force after the rows of a journal [time, photo, sha256, old, new, reason, action]: undo takes back the last row, redo brings it again
-function clReplay(rows) {
-  const done = [], undone = [];
-  for (const row of rows) {
-    if (row[6] === 'undo') { if (done.length) undone.push(done.pop()); }
-    else if (row[6] === 'redo') { if (undone.length) done.push(undone.pop()); }
-    else { done.push(row); undone.length = 0; }
-  }
-  return { done, undone };
-}
-
-// A text on one line, as Python writes it into a journal
-function clFlat(text) { return text.replace(/\r/g, '␍').replace(/\n/g, '␊').replace(/\0/g, '␀'); }
-
-// A field of a CSV file, as Python writes it
-function clField(text) {
-  const safe = /^'*[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text; // no spreadsheet takes it for a formula
-  return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
-}
-
-// The cleaner's host for a page without a kernel; decisions are kept by the browser.
-// inside: data, thumbs, missing, photos [[path, sha256], …], rows (the journal so far), columns, key
-function clFileHost(inside) {
-  const { data, key } = inside;
-  const photo = id => ({ id, thumb: icJpeg(inside.thumbs[id]), file: data.items[id].file, note: inside.thumbs[id] ? '' : inside.missing });
-  const about = data.items.map((item, id) => `${inside.photos[id][1]} ${clFlat(item.label)}`), aboutOf = row => `${row[2]} ${row[3]}`;
-  let mine = [], kept = true;
-  const load = () => { // another window may have decided meanwhile
-    try { if (kept) mine = JSON.parse(localStorage.getItem(key)) || []; } catch { kept = false; }
-    return [...inside.rows, ...mine];
-  };
-  const state = last => {
-    const { done, undone } = clReplay(load()), of = new Map(done.map(row => [aboutOf(row), row])), decisions = {};
-    about.forEach((photo, id) => { if (of.has(photo)) decisions[id] = { action: of.get(photo)[6], new: of.get(photo)[4] }; });
-    const id = last ? about.indexOf(aboutOf(last)) : -1;
-    const message = kept ? '' : 'This browser keeps nothing for this page: download before you close it.';
-    return { decisions, undo: done.length, redo: undone.length, last: id < 0 ? null : id, message };
-  };
-  const write = (action, row) => {
-    load();
-    const now = new Date(), here = new Date(now - now.getTimezoneOffset() * 60000); // the clock on the wall, as Python writes it
-    mine.push([here.toISOString().slice(0, 19), ...row.slice(1, 6).map(clFlat), action]);
-    try { if (kept) localStorage.setItem(key, JSON.stringify(mine)); } catch (e) {
-      if (e.name !== 'QuotaExceededError') kept = false;
-      else { mine.pop(); throw new Error('this browser has no room left; download and clear what other pages keep'); }
-    }
-    return state(row);
-  };
-  const back = (action, from) => {
-    const rows = clReplay(load())[from];
-    return rows.length ? write(action, rows[rows.length - 1]) : state(null);
-  };
-  Object.assign(data, state(null));
-  return {
-    async photos(ids) { return ids.map(photo); },
-    async photo(id) { const { thumb, note } = photo(id); return { image: thumb, note }; },
-    async decide(id, action, to) {
-      const { label, reasons } = data.items[id], [path, sha] = inside.photos[id];
-      return write(action, ['', path, sha, label, to, reasons.map(r => r.kind).join(' ')]);
-    },
-    async undo() { return back('undo', 'done'); },
-    async redo() { return back('redo', 'undone'); },
-    async export() {
-      const text = [inside.columns, ...load()].map(row => row.map(clField).join(',') + '\n').join('');
-      icDownload(data.journal, new Blob([text], { type: 'text/csv' }));
-    },
-  };
-}
+/* js/ f0af72f54834c0711276c5378ef85d96236abb4f9af6f37d2e4fa05d1efeacbe */
+"use strict";var imgcls=(()=>{var xe=Object.defineProperty;var It=Object.getOwnPropertyDescriptor;var Dt=Object.getOwnPropertyNames;var Ht=Object.prototype.hasOwnProperty;var Ut=(e,t)=>{for(var s in t)xe(e,s,{get:t[s],enumerable:!0})},Lt=(e,t,s,n)=>{if(t&&typeof t=="object"||typeof t=="function")for(let o of Dt(t))!Ht.call(e,o)&&o!==s&&xe(e,o,{get:()=>t[o],enumerable:!(n=It(t,o))||n.enumerable});return e};var Rt=e=>Lt(xe({},"__esModule",{value:!0}),e);var gs={};Ut(gs,{open:()=>ms,show:()=>fs,widget:()=>$s});var Be=e=>e?`data:image/jpeg;base64,${e}`:null,Fe=(e,t)=>s=>{let n=JSON.parse(document.getElementById(`${s}-data`)?.textContent||"");e(document.getElementById(s),n.data,t(n))};function Ke(e,t){let s=e*10**t;return e*2**(t+1)%1===0&&Math.abs(s%1)===.5?(2*Math.round(s/2)/10**t).toFixed(t):e.toFixed(t)}var v=e=>Number.isFinite(e)?e.toLocaleString("en-US"):"–",Ve=(e,t,s=`${t}s`)=>`${v(e)} ${e===1?t:s}`;function _e(e,t=28){let s=Array.from(e),n=Math.ceil((t-1)/2);return s.length<=t?e:`${s.slice(0,n).join("")}…${s.slice(s.length-(t-1-n)).join("")}`}function Pt(e){if(typeof e=="number")return Number.isFinite(e)?String(e):"";let t=/^'*[=+\-@\t\r\n＝＋－＠]/.test(e)?`'${e}`:e;return/[",\r\n]/.test(t)?`"${t.replace(/"/g,'""')}"`:t}var qe=(e,t=`\r
+`)=>new Blob([e.map(s=>s.map(Pt).join(",")+t).join("")],{type:"text/csv"}),ke=e=>e.replace(/[\u0000-\u001f\u007f]/g,t=>t===""?"␡":String.fromCharCode(9216+t.charCodeAt(0)));function We(e,t){let s=document.createElement("a");Object.assign(s,{href:URL.createObjectURL(t),download:e,hidden:!0}),document.body.append(s),s.click(),s.remove(),setTimeout(()=>URL.revokeObjectURL(s.href),1e4)}var jt="This browser keeps nothing for this page: download before you close it.";function Je(e){let t=[],s=[];for(let n of e){let o=n[6],i=o==="undo"?t:s,r=i[i.length-1];o!=="undo"&&o!=="redo"?(t.push(n),s=[]):r&&(i.pop(),(o==="undo"?s:t).push(r))}return{done:t,undone:s}}function Bt(){let e=new Date;return new Date(e.getTime()-e.getTimezoneOffset()*6e4).toISOString().slice(0,19)}var Te=class{constructor(t){this.key=t,this.kept=!0,this.rows=[]}load(){try{this.kept&&(this.rows=JSON.parse(localStorage.getItem(this.key)||"[]")||[])}catch{this.kept=!1}return this.rows}add(t){this.load().push(t);try{this.kept&&localStorage.setItem(this.key,JSON.stringify(this.rows))}catch(s){if(!(s instanceof DOMException&&s.name==="QuotaExceededError")){this.kept=!1;return}throw this.rows.pop(),new Error("this browser has no room left; download and clear what other pages keep")}}};function ze({data:e,thumbs:t,missing:s,photos:n,rows:o,columns:i,key:r}){let a=new Te(r),l=()=>[...o,...a.load()],p=d=>({id:d,thumb:Be(t[d]),file:e.items[d].file,note:t[d]?"":s}),f=d=>`${d[2]} ${d[3]}`,c=e.items.map((d,$)=>`${n[$][1]} ${ke(d.label)}`),g=d=>{let{done:$,undone:y}=Je(l()),w=new Map($.map(k=>[f(k),k])),O={};c.forEach((k,Ct)=>{let ve=w.get(k);ve&&(O[Ct]={action:ve[6],new:ve[4]})});let E=d?c.indexOf(f(d)):-1,_=a.kept?"":jt;return{decisions:O,undo:$.length,redo:y.length,last:E<0?null:E,message:_}},u=(d,$)=>(a.add([Bt(),...$.slice(1,6).map(ke),d]),g($)),m=(d,$)=>{let y=Je(l())[$].pop();return y?u(d,y):g()};return Object.assign(e,g()),{async photos(d){return d.map(p)},async photo(d){let{thumb:$,note:y}=p(d);return{image:$,note:y}},async decide(d,$,y){let{label:w,reasons:O}=e.items[d],[E,_]=n[d];return u($,["",E,_,w,y,O.map(k=>k.kind).join(" ")])},async undo(){return m("undo","done")},async redo(){return m("redo","undone")},async export(){We(e.journal,qe([i,...l()],`
+`))}}}var Se=globalThis,Ye=e=>e,ne=Se.trustedTypes,Ge=ne?ne.createPolicy("lit-html",{createHTML:e=>e}):void 0,Ne="$lit$",S=`lit$${Math.random().toFixed(9).slice(2)}$`,Me="?"+S,Ft=`<${Me}>`,P=document,Z=()=>P.createComment(""),Q=e=>e===null||typeof e!="object"&&typeof e!="function",Oe=Array.isArray,st=e=>Oe(e)||typeof e?.[Symbol.iterator]=="function",Ee=`[ 	
+\f\r]`,G=/<(?:(!--|\/[^a-zA-Z])|(\/?[a-zA-Z][^>\s]*)|(\/?$))/g,Ze=/-->/g,Qe=/>/g,L=RegExp(`>|${Ee}(?:([^\\s"'>=/]+)(${Ee}*=${Ee}*(?:[^ 	
+\f\r"'\`<>=]|("|')|))|$)`,"g"),Xe=/'/g,et=/"/g,nt=/^(?:script|style|textarea|title)$/i,Ce=e=>(t,...s)=>({_$litType$:e,strings:t,values:s}),h=Ce(1),_s=Ce(2),ks=Ce(3),x=Symbol.for("lit-noChange"),b=Symbol.for("lit-nothing"),tt=new WeakMap,R=P.createTreeWalker(P,129);function ot(e,t){if(!Oe(e)||!e.hasOwnProperty("raw"))throw Error("invalid template strings array");return Ge!==void 0?Ge.createHTML(t):t}var it=(e,t)=>{let s=e.length-1,n=[],o,i=t===2?"<svg>":t===3?"<math>":"",r=G;for(let a=0;a<s;a++){let l=e[a],p,f,c=-1,g=0;for(;g<l.length&&(r.lastIndex=g,f=r.exec(l),f!==null);)g=r.lastIndex,r===G?f[1]==="!--"?r=Ze:f[1]!==void 0?r=Qe:f[2]!==void 0?(nt.test(f[2])&&(o=RegExp("</"+f[2],"g")),r=L):f[3]!==void 0&&(r=L):r===L?f[0]===">"?(r=o??G,c=-1):f[1]===void 0?c=-2:(c=r.lastIndex-f[2].length,p=f[1],r=f[3]===void 0?L:f[3]==='"'?et:Xe):r===et||r===Xe?r=L:r===Ze||r===Qe?r=G:(r=L,o=void 0);let u=r===L&&e[a+1].startsWith("/>")?" ":"";i+=r===G?l+Ft:c>=0?(n.push(p),l.slice(0,c)+Ne+l.slice(c)+S+u):l+S+(c===-2?a:u)}return[ot(e,i+(e[s]||"<?>")+(t===2?"</svg>":t===3?"</math>":"")),n]},X=class e{constructor({strings:t,_$litType$:s},n){let o;this.parts=[];let i=0,r=0,a=t.length-1,l=this.parts,[p,f]=it(t,s);if(this.el=e.createElement(p,n),R.currentNode=this.el.content,s===2||s===3){let c=this.el.content.firstChild;c.replaceWith(...c.childNodes)}for(;(o=R.nextNode())!==null&&l.length<a;){if(o.nodeType===1){if(o.hasAttributes())for(let c of o.getAttributeNames())if(c.endsWith(Ne)){let g=f[r++],u=o.getAttribute(c).split(S),m=/([.?@])?(.*)/.exec(g);l.push({type:1,index:i,name:m[2],strings:u,ctor:m[1]==="."?ie:m[1]==="?"?re:m[1]==="@"?ae:B}),o.removeAttribute(c)}else c.startsWith(S)&&(l.push({type:6,index:i}),o.removeAttribute(c));if(nt.test(o.tagName)){let c=o.textContent.split(S),g=c.length-1;if(g>0){o.textContent=ne?ne.emptyScript:"";for(let u=0;u<g;u++)o.append(c[u],Z()),R.nextNode(),l.push({type:2,index:++i});o.append(c[g],Z())}}}else if(o.nodeType===8)if(o.data===Me)l.push({type:2,index:i});else{let c=-1;for(;(c=o.data.indexOf(S,c+1))!==-1;)l.push({type:7,index:i}),c+=S.length-1}i++}}static createElement(t,s){let n=P.createElement("template");return n.innerHTML=t,n}};function j(e,t,s=e,n){if(t===x)return t;let o=n!==void 0?s._$Co?.[n]:s._$Cl,i=Q(t)?void 0:t._$litDirective$;return o?.constructor!==i&&(o?._$AO?.(!1),i===void 0?o=void 0:(o=new i(e),o._$AT(e,s,n)),n!==void 0?(s._$Co??=[])[n]=o:s._$Cl=o),o!==void 0&&(t=j(e,o._$AS(e,t.values),o,n)),t}var oe=class{constructor(t,s){this._$AV=[],this._$AN=void 0,this._$AD=t,this._$AM=s}get parentNode(){return this._$AM.parentNode}get _$AU(){return this._$AM._$AU}u(t){let{el:{content:s},parts:n}=this._$AD,o=(t?.creationScope??P).importNode(s,!0);R.currentNode=o;let i=R.nextNode(),r=0,a=0,l=n[0];for(;l!==void 0;){if(r===l.index){let p;l.type===2?p=new K(i,i.nextSibling,this,t):l.type===1?p=new l.ctor(i,l.name,l.strings,this,t):l.type===6&&(p=new le(i,this,t)),this._$AV.push(p),l=n[++a]}r!==l?.index&&(i=R.nextNode(),r++)}return R.currentNode=P,o}p(t){let s=0;for(let n of this._$AV)n!==void 0&&(n.strings!==void 0?(n._$AI(t,n,s),s+=n.strings.length-2):n._$AI(t[s])),s++}},K=class e{get _$AU(){return this._$AM?._$AU??this._$Cv}constructor(t,s,n,o){this.type=2,this._$AH=b,this._$AN=void 0,this._$AA=t,this._$AB=s,this._$AM=n,this.options=o,this._$Cv=o?.isConnected??!0}get parentNode(){let t=this._$AA.parentNode,s=this._$AM;return s!==void 0&&t?.nodeType===11&&(t=s.parentNode),t}get startNode(){return this._$AA}get endNode(){return this._$AB}_$AI(t,s=this){t=j(this,t,s),Q(t)?t===b||t==null||t===""?(this._$AH!==b&&this._$AR(),this._$AH=b):t!==this._$AH&&t!==x&&this._(t):t._$litType$!==void 0?this.$(t):t.nodeType!==void 0?this.T(t):st(t)?this.k(t):this._(t)}O(t){return this._$AA.parentNode.insertBefore(t,this._$AB)}T(t){this._$AH!==t&&(this._$AR(),this._$AH=this.O(t))}_(t){this._$AH!==b&&Q(this._$AH)?this._$AA.nextSibling.data=t:this.T(P.createTextNode(t)),this._$AH=t}$(t){let{values:s,_$litType$:n}=t,o=typeof n=="number"?this._$AC(t):(n.el===void 0&&(n.el=X.createElement(ot(n.h,n.h[0]),this.options)),n);if(this._$AH?._$AD===o)this._$AH.p(s);else{let i=new oe(o,this),r=i.u(this.options);i.p(s),this.T(r),this._$AH=i}}_$AC(t){let s=tt.get(t.strings);return s===void 0&&tt.set(t.strings,s=new X(t)),s}k(t){Oe(this._$AH)||(this._$AH=[],this._$AR());let s=this._$AH,n,o=0;for(let i of t)o===s.length?s.push(n=new e(this.O(Z()),this.O(Z()),this,this.options)):n=s[o],n._$AI(i),o++;o<s.length&&(this._$AR(n&&n._$AB.nextSibling,o),s.length=o)}_$AR(t=this._$AA.nextSibling,s){for(this._$AP?.(!1,!0,s);t!==this._$AB;){let n=Ye(t).nextSibling;Ye(t).remove(),t=n}}setConnected(t){this._$AM===void 0&&(this._$Cv=t,this._$AP?.(t))}},B=class{get tagName(){return this.element.tagName}get _$AU(){return this._$AM._$AU}constructor(t,s,n,o,i){this.type=1,this._$AH=b,this._$AN=void 0,this.element=t,this.name=s,this._$AM=o,this.options=i,n.length>2||n[0]!==""||n[1]!==""?(this._$AH=Array(n.length-1).fill(new String),this.strings=n):this._$AH=b}_$AI(t,s=this,n,o){let i=this.strings,r=!1;if(i===void 0)t=j(this,t,s,0),r=!Q(t)||t!==this._$AH&&t!==x,r&&(this._$AH=t);else{let a=t,l,p;for(t=i[0],l=0;l<i.length-1;l++)p=j(this,a[n+l],s,l),p===x&&(p=this._$AH[l]),r||=!Q(p)||p!==this._$AH[l],p===b?t=b:t!==b&&(t+=(p??"")+i[l+1]),this._$AH[l]=p}r&&!o&&this.j(t)}j(t){t===b?this.element.removeAttribute(this.name):this.element.setAttribute(this.name,t??"")}},ie=class extends B{constructor(){super(...arguments),this.type=3}j(t){this.element[this.name]=t===b?void 0:t}},re=class extends B{constructor(){super(...arguments),this.type=4}j(t){this.element.toggleAttribute(this.name,!!t&&t!==b)}},ae=class extends B{constructor(t,s,n,o,i){super(t,s,n,o,i),this.type=5}_$AI(t,s=this){if((t=j(this,t,s,0)??b)===x)return;let n=this._$AH,o=t===b&&n!==b||t.capture!==n.capture||t.once!==n.once||t.passive!==n.passive,i=t!==b&&(n===b||o);o&&this.element.removeEventListener(this.name,this,n),i&&this.element.addEventListener(this.name,this,t),this._$AH=t}handleEvent(t){typeof this._$AH=="function"?this._$AH.call(this.options?.host??this.element,t):this._$AH.handleEvent(t)}},le=class{constructor(t,s,n){this.element=t,this.type=6,this._$AN=void 0,this._$AM=s,this.options=n}get _$AU(){return this._$AM._$AU}_$AI(t){j(this,t)}},rt={M:Ne,P:S,A:Me,C:1,L:it,R:oe,D:st,V:j,I:K,H:B,N:re,U:ae,B:ie,F:le},Kt=Se.litHtmlPolyfillSupport;Kt?.(X,K),(Se.litHtmlVersions??=[]).push("3.3.3");var C=(e,t,s)=>{let n=s?.renderBefore??t,o=n._$litPart$;if(o===void 0){let i=s?.renderBefore??null;n._$litPart$=o=new K(t.insertBefore(Z(),i),i,void 0,s??{})}return o._$AI(e),o};var N={ATTRIBUTE:1,CHILD:2,PROPERTY:3,BOOLEAN_ATTRIBUTE:4,EVENT:5,ELEMENT:6},ce=e=>(...t)=>({_$litDirective$:e,values:t}),V=class{constructor(t){}get _$AU(){return this._$AM._$AU}_$AT(t,s,n){this._$Ct=t,this._$AM=s,this._$Ci=n}_$AS(t,s){return this.update(t,s)}update(t,s){return this.render(...s)}};var{I:Vt}=rt,at=e=>e;var ct=e=>e.strings===void 0,lt=()=>document.createComment(""),q=(e,t,s)=>{let n=e._$AA.parentNode,o=t===void 0?e._$AB:t._$AA;if(s===void 0){let i=n.insertBefore(lt(),o),r=n.insertBefore(lt(),o);s=new Vt(i,r,e,e.options)}else{let i=s._$AB.nextSibling,r=s._$AM,a=r!==e;if(a){let l;s._$AQ?.(e),s._$AM=e,s._$AP!==void 0&&(l=e._$AU)!==r._$AU&&s._$AP(l)}if(i!==o||a){let l=s._$AA;for(;l!==i;){let p=at(l).nextSibling;at(n).insertBefore(l,o),l=p}}}return s},I=(e,t,s=e)=>(e._$AI(t,s),e),qt={},de=(e,t=qt)=>e._$AH=t,dt=e=>e._$AH,ue=e=>{e._$AR(),e._$AA.remove()};var pe=ce(class extends V{constructor(e){if(super(e),e.type!==N.PROPERTY&&e.type!==N.ATTRIBUTE&&e.type!==N.BOOLEAN_ATTRIBUTE)throw Error("The `live` directive is not allowed on child or event bindings");if(!ct(e))throw Error("`live` bindings can only contain a single expression")}render(e){return e}update(e,[t]){if(t===x||t===b)return t;let s=e.element,n=e.name;if(e.type===N.PROPERTY){if(t===s[n])return x}else if(e.type===N.BOOLEAN_ATTRIBUTE){if(!!t===s.hasAttribute(n))return x}else if(e.type===N.ATTRIBUTE&&s.getAttribute(n)===t+"")return x;return de(e),t}});var ut=(e,t,s)=>{let n=new Map;for(let o=t;o<=s;o++)n.set(e[o],o);return n},pt=ce(class extends V{constructor(e){if(super(e),e.type!==N.CHILD)throw Error("repeat() can only be used in text expressions")}dt(e,t,s){let n;s===void 0?s=t:t!==void 0&&(n=t);let o=[],i=[],r=0;for(let a of e)o[r]=n?n(a,r):r,i[r]=s(a,r),r++;return{values:i,keys:o}}render(e,t,s){return this.dt(e,t,s).values}update(e,[t,s,n]){let o=dt(e),{values:i,keys:r}=this.dt(t,s,n);if(!Array.isArray(o))return this.ut=r,i;let a=this.ut??=[],l=[],p,f,c=0,g=o.length-1,u=0,m=i.length-1;for(;c<=g&&u<=m;)if(o[c]===null)c++;else if(o[g]===null)g--;else if(a[c]===r[u])l[u]=I(o[c],i[u]),c++,u++;else if(a[g]===r[m])l[m]=I(o[g],i[m]),g--,m--;else if(a[c]===r[m])l[m]=I(o[c],i[m]),q(e,l[m+1],o[c]),c++,m--;else if(a[g]===r[u])l[u]=I(o[g],i[u]),q(e,o[c],o[g]),g--,u++;else if(p===void 0&&(p=ut(r,u,m),f=ut(a,c,g)),p.has(a[c]))if(p.has(a[g])){let d=f.get(r[u]),$=d!==void 0?o[d]:null;if($===null){let y=q(e,o[c]);I(y,i[u]),l[u]=y}else l[u]=I($,i[u]),q(e,o[c],$),o[d]=null;u++}else ue(o[g]),g--;else ue(o[c]),c++;for(;u<=m;){let d=q(e,l[m+1]);I(d,i[u]),l[u++]=d}for(;c<=g;){let d=o[c++];d!==null&&ue(d)}return this.ut=r,de(e,l),x}});var Ie={label:"likely wrong label",duplicate:"near-duplicate under another label",outlier:"unlike every class",blurred:"blurred",dark:"very dark",bright:"very bright",tiny:"tiny"};function De({items:e,classes:t}){let s=(a,l)=>{let p=new Map;for(let f of e)for(let c of new Set(a(f)))p.set(c,(p.get(c)||0)+1);return[...p].sort(([f],[c])=>l(f)-l(c)||(f<c?-1:1))},n=Object.keys(Ie),o=new Map(t.map((a,l)=>[a,l])),i=s(a=>[a.label],a=>o.get(a)??t.length),r=s(a=>[a.split],()=>0);return{label:i,split:r,kind:s(a=>a.reasons.map(l=>l.kind),a=>n.indexOf(a)+1||99)}}function Wt(e,t,s){let n=i=>Math.max(...i.reasons.filter(r=>r.kind===t.kind).map(r=>r.score)),o=e.filter(i=>(t.label===null||i.label===t.label)&&(t.split===null||i.split===t.split)&&(t.kind===null||i.reasons.some(r=>r.kind===t.kind))&&(t.show==="all"||s.has(i.id)===(t.show==="decided")));return t.kind===null?o:o.sort((i,r)=>n(r)-n(i))}function W(e){e.list=Wt(e.data.items,e.f,e.marks),e.at=new Map(e.list.map((t,s)=>[t.id,s]))}var T=(e,t)=>t?e.at.get(t.id)??-1:-1;function ee({list:e,marks:t},s){return e.map((o,i)=>e[(s+1+i+e.length)%e.length]).find(o=>!t.has(o.id))??null}function ht(e,t,s){let n=a=>a.normalize("NFKD").replace(/[\u0300-\u036f]/g,"").toLowerCase(),o=n(s.trim()),i=a=>a===o?0:a.startsWith(o)?1:a.includes(o)?2:3;return e.map(a=>({c:a,rank:i(n(a)),other:a===t.suggestion?0:1})).filter(({c:a,rank:l})=>l<3&&a!==t.label).sort((a,l)=>a.rank-l.rank||a.other-l.other).map(a=>a.c)}var he=e=>`ic-${e}-${Math.random().toString(36).slice(2,10)}`,A=(e,t=60,s="")=>h`<bdi class="ic-name ${s}" dir="auto" title=${e}>${_e(e,t)}</bdi>`,ft=e=>h`<p class="ic-note">${e}</p>`;var mt=e=>h`<p class="ic-error" role="alert">${e}</p>`,M=e=>e instanceof Error?e.message:String(e),$t=(e,t)=>e?h`<img class="ic-thumb" src=${e} alt="" decoding="async">`:h`<span class="ic-thumb ic-gone">${t||"photo is gone"}</span>`,gt=(e,t,s,n)=>h`<label class="ic-field"><span>${e}</span>
+  <select @change=${o=>n(o.target.value)}>
+    ${t.map(([o,i])=>h`<option value=${String(o)} title=${i} dir="auto"
+      .selected=${pe(String(o)===String(s))}>${_e(String(i),60)}</option>`)}</select></label>`,bt=(e,t,s,n)=>h`
+  <div class="ic-segment" role="group" aria-label=${e}>
+  ${t.map(([o,i,r])=>h`<button type="button" title=${r??b} data-value=${o}
+    aria-pressed=${o===s} @click=${()=>n(String(o))}>${i}</button>`)}</div>`;function yt(e,t,s,n){let i={ArrowLeft:t-1,ArrowRight:t+1,ArrowUp:t-n,ArrowDown:t+n,Home:0,End:s-1}[e];return i===void 0?-1:i<0||i>=s?t:i}var At=e=>e.filter(t=>t.offsetTop===e[0].offsetTop).length;function wt(e,t){e.replaceChildren(),e.classList.add("imgcls",t),e.setAttribute("data-lm-suppress-shortcuts","true")}function He(e,t,s){t&&Jt(e,t),zt(e,s.map(n=>n.id))}function xt(e,t,s,n){e.set(t,s);let[o]=e.keys();e.size>n&&e.delete(o)}async function Jt(e,t){let s=e.large.get(t.id),n=e.thumbs.get(t.id),o=(i,r,a)=>{e.frame={src:i,note:r,done:a}};s?o(s.image,s.note||"The photo is gone.",!0):o(n?.thumb??null,n?.note||"Loading …",!1);try{let i=s||await vt(e,t.id),r=e.list[T(e,t)+1];if(e.gone||e.item!==t)return;o(i.image,i.note||"The photo is gone.",!0),r&&!e.large.has(r.id)&&vt(e,r.id).catch(()=>{})}catch(i){if(e.gone||e.item!==t)return;o(n?.thumb??null,`The photo can't be shown: ${M(i)}`,!0)}s||e.update()}function vt({asked:e,host:t,large:s},n){let o=e.get(n);if(o)return o;let r=(async()=>{try{let a=await t.photo(n);return xt(s,n,a,40),a}finally{e.delete(n)}})();return e.set(n,r),r}async function zt(e,t){let s=t.filter(n=>!e.thumbs.has(n)&&!e.wanted.has(n));if(s.length){for(let n of s)e.wanted.add(n);try{for(let n of await e.host.photos(s))xt(e.thumbs,n.id,n,1e3)}catch(n){e.error=`The thumbnails can't be shown: ${M(n)}`}for(let n of s)e.wanted.delete(n);e.update()}}var fe=[["keep","Keep","K"],["take","Take suggestion","S"],["relabel","Relabel …","R"],["delete","Delete","D"],["aside","Set aside","A"]],_t=[[["K"],"keep the label as it is"],[["S"],"take the suggestion"],[["R"],"relabel: choose another class"],[["D"],"delete: the photo is of no use"],[["A"],"set aside: not sure, look again later"],[["U"],"undo"],[["Y","Shift U"],"redo"],[["L","→"],"next photo"],[["J","←"],"photo before"],[["Home","End"],"first and last photo"],[["Page Up","Page Down"],"turn the pages of thumbnails"],[["?"],"show these keys"]],kt={keep:["kept","kept"],delete:["delete","to be deleted"],aside:["aside","set aside"]},te=e=>Ie[e]||e;function J(e,t=!1){return e?e.action==="relabel"?t?h`→ ${A(e.new,16)}`:h`relabelled: ${A(e.new)}`:kt[e.action]?.[t?0:1]??e.action:t?"":"not decided yet"}function me(e){return e?e.action==="relabel"?`relabelled to ${e.new}`:kt[e.action]?.[1]??e.action:"not decided yet"}var D=24,Ue=({data:e})=>e.items.length+(e.more||0);function Le(e,t){e.message=t,e.update()}function Re(e,{decisions:t,undo:s,redo:n}){e.marks=new Map(Object.entries(t).map(([o,i])=>[Number(o),i])),Object.assign(e,{undo:s,redo:n})}function F(e,t){let s=T(e,t);if(e.item=t,e.page=Math.floor(Math.max(0,s)/D),t){let i=t.reasons.map(p=>te(p.kind)).join(", "),r=me(e.marks.get(t.id)),a=t.suggestion?`, suggestion ${t.suggestion}`:"",l=`${s+1} of ${e.list.length}`;e.spoken=`${l}: ${t.file}, labelled ${t.label}${a}, ${i}. ${r}.`}He(e,t,ge(e));let n=e.root.querySelector(".cl-strip"),o=n?.contains(document.activeElement);e.update(),o&&n?.querySelector('[tabindex="0"]')?.focus({preventScroll:!0})}var ge=({list:e,page:t})=>e.slice(t*D,t*D+D);function z(e,t){let s=e.page+t;s<0||s*D>=e.list.length||(e.page=s,He(e,e.item,ge(e)),e.update())}function se(e,t){e.list.length&&(e.message="",F(e,e.list[Math.max(0,Math.min(e.list.length-1,t))]))}function be(e,t){e.places.set(JSON.stringify(e.f),e.item?.id),e.f={...e.f,...t},W(e);let s=e.places.get(JSON.stringify(e.f))??e.item?.id,n=e.list.find(o=>o.id===s);e.message=`${Ve(e.list.length,"candidate")} in this list.`,F(e,n??ee(e,-1)??e.list[0]??null)}async function Et(e,t,s){if(e.busy)return;e.busy=!0;let n=setTimeout(()=>Le(e,"Saving …"),400);try{let o=await t();if(e.gone)return;Re(e,o),e.error="",s(o)}catch(o){Object.assign(e,{message:"",error:`Not saved: ${M(o)}`}),e.update()}finally{clearTimeout(n),e.busy=!1}}function $e(e,t,s=""){let{item:n}=e,o=n&&e.marks.get(n.id);if(!n)return;let i=r=>h`${A(n.file,40)}: ${J({action:t,new:s})}${r}`;if(o?.action===t&&(o.new||"")===s)return Tt(e,n,i(" already"));Et(e,()=>e.host.decide(n.id,t,s),({message:r})=>Tt(e,n,i(r?`. ${r}`:"")))}function Tt(e,t,s){let n=T(e,t),o=e.item===t,i=Ue(e)-e.marks.size;W(e);let r=o?ee(e,e.at.has(t.id)?n:n-1):e.item,a=`All in this list are decided; ${v(i)} under other filters are not.`,l=r||!o?"":i?a:"All candidates are decided.";e.message=h`${s}. ${l}`,F(e,r??(e.at.has(t.id)?t:e.list[0]??null))}function Yt(e,t){if(!e[t])return Le(e,`There is nothing to ${t}.`);Et(e,()=>e.host[t](),({last:s,message:n})=>{let o=e.byId.get(s??-1);W(e),e.message=h`${o?h`${t==="undo"?"Undone":"Redone"}: ${A(o.file,40)}: ${J(e.marks.get(o.id))}. `:""}${n||""}`,F(e,[o,e.item].find(i=>i&&e.at.has(i.id))??e.list[0]??null)})}function H(e,t,s){let{item:n}=e;if(t==="undo"||t==="redo")return Yt(e,t);if(n)return t==="relabel"?s(e):t!=="take"?$e(e,t):n.suggestion?$e(e,"relabel",n.suggestion):Le(e,"There is no suggestion for this photo; R lets you choose a class.")}function Pe(e,{key:t,closed:s}={}){let n=document.activeElement,o=he("dialog"),i=document.createElement("dialog");i.className="ic-dialog",i.setAttribute("aria-labelledby",o),i.addEventListener("keydown",a=>{a.stopPropagation(),t?.(a)}),i.addEventListener("click",a=>{a.target===i&&i.close()}),i.addEventListener("close",()=>{i.remove(),s?s():n instanceof HTMLElement&&n.isConnected&&n.focus()}),e.append(i),i.showModal();let r=()=>i.close();return{el:i,close:r,show(a,l){C(h`<div class="ic-dialog-head"><h3 id=${o} dir="auto">${a}</h3>
+        <button type="button" class="ic-close" aria-label="close" title="close (Esc)"
+        @click=${r}>×</button> </div>${l}`,i)}}}var St=200;function U(e){let{item:t,data:{classes:s}}=e,n=he("classes");if(!t)return;let o="",i=0,r=Pe(e.root),a=()=>ht(s,t,o),l=u=>{r.close(),e.item===t&&$e(e,"relabel",u)},p=u=>{i=u,g(),r.el.querySelector(`[id="${n}-${u}"]`)?.scrollIntoView({block:"nearest"})},f=u=>{let m=a().slice(0,St),$=u.key==="ArrowUp"||u.key==="ArrowDown"?yt(u.key,i,m.length,1):-1;$>=0&&(u.preventDefault(),p($)),u.key==="Enter"&&!u.isComposing&&m.length&&(u.preventDefault(),l(m[i]))},c=u=>{o=u.target.value,p(0)},g=()=>{let u=a(),m=u.slice(0,St),d=u.length-m.length,$=m.length?d?`${v(d)} more: type on`:"":"No other class has this in its name.";r.show("Relabel",h`<div class="cl-relabel"><p>Now: ${A(t.label)}</p>
+      <input type="text" role="combobox" aria-label="new label: type a part of its name" aria-expanded="true"
+        aria-controls=${n} aria-autocomplete="list" aria-activedescendant=${m.length?`${n}-${i}`:""} autocomplete="off" spellcheck="false" placeholder="type to find a class" @keydown=${f}
+      @input=${c}> <ul id=${n} role="listbox" aria-label="classes" class="cl-classes"
+        ?hidden=${!m.length}> ${m.map((y,w)=>h`<li id="${n}-${w}" role="option" title=${y}
+          aria-selected=${w===i} @click=${()=>l(y)}>${A(y,1/0)}${y===t.suggestion?h`<small> suggestion</small>`:""}</li>`)}</ul>
+      <p class="cl-none" role="status" .textContent=${$}></p></div>`)};g(),r.el.querySelector("input")?.focus()}function ye(e){let t=_t.map(([s,n])=>h`<tr><th scope="row">${s.map(o=>h`<kbd>${o}</kbd>`)}</th>
+    <td>${n}</td></tr>`);Pe(e.root).show("Keys",h`<table class="cl-keys"><tbody>${t}</tbody></table>`)}function Gt({code:e,key:t}){return/^Key[A-Z]$/.test(e)&&!/^[a-z]$/i.test(t)?e[3]:t.length===1?t.toUpperCase():t}function Zt(e,t,s){let n=Gt(t),o=Math.max(0,T(e,e.item)),i=fe.find(p=>p[2]===n);if(i&&!t.shiftKey)return t.repeat?()=>{}:()=>H(e,i[0],U);let r=s.closest(".cl-strip");if(r&&(n==="ArrowUp"||n==="ArrowDown")){let p=At([...r.querySelectorAll("button")]);return()=>se(e,o+(n==="ArrowDown"?p:-p))}let a={ArrowRight:o+1,L:o+1,ArrowLeft:o-1,J:o-1,Home:0,End:1/0};return a[n]!==void 0?()=>se(e,a[n]):{U:()=>H(e,t.shiftKey?"redo":"undo",U),Y:()=>H(e,"redo",U),"?":()=>ye(e),PageDown:()=>z(e,1),PageUp:()=>z(e,-1)}[n]}function Nt(e,t){let{target:s}=t;if(!(s instanceof Element))return;if(e.root.contains(s))t.stopPropagation();else if(s!==document.body)return;if(t.ctrlKey||t.metaKey||t.altKey||t.defaultPrevented||s.closest("input, select, textarea, dialog"))return;let n=Zt(e,t,s);n&&(t.preventDefault(),n())}var Y=(e,t,s,{off:n,pressed:o,what:i,name:r,classes:a}={})=>h`<button type="button"
+  class=${a??b} aria-keyshortcuts=${t||b} aria-disabled=${n??b}
+  aria-pressed=${o??b} data-do=${i??b} aria-label=${r??b}
+  title=${r??b} @click=${s}><span>${e}</span>${t&&h`<kbd aria-hidden="true">${t}</kbd>`}</button>`;function Qt(e){let{data:t,marks:s,host:n}=e,o=Ue(e),i=()=>n.export().catch(a=>{e.error=M(a),e.update()}),r=()=>Y(`Download ${t.journal}`,"",i,{classes:"cl-save"});return h`<header class="ic-head cl-head">
+    <div class="ic-title"><h2>${A(t.title,1/0)}</h2>${t.note&&ft(t.note)}</div>
+    <div class="cl-tools">
+      <progress aria-label="decided" max=${Math.max(1,o)} .value=${pe(s.size)}></progress>
+      <span class="cl-count">decided ${v(s.size)} of ${v(o)}</span>
+      ${Y("Undo","U",()=>H(e,"undo",U),{off:!e.undo})}
+      ${Y("Redo","Y",()=>H(e,"redo",U),{off:!e.redo})}
+      ${t.live?"":r()}${Y("Keys","?",()=>ye(e))}</div></header>`}var Xt=[["label","Class","all classes",e=>e],["split","Split","all",e=>e||"–"],["kind","Reason","all reasons",te]],es=[["all","All"],["undecided","Undecided"],["decided","Decided"]];function ts(e){let t=Xt.map(([s,n,o,i])=>{let r=e.choices[s],a=r.findIndex(([p])=>p===e.f[s]),l=r.map(([p,f],c)=>[c,`${i(p)} (${v(f)})`]);return gt(n,[["",o],...l],a<0?"":a,p=>be(e,{[s]:p===""?null:r[Number(p)][0]}))});return h`<div class="ic-controls cl-filters" role="group" aria-label="filters">${t}
+    ${bt("decided or not",es,e.f.show,s=>be(e,{show:s}))}</div>`}var ss=({kind:e,score:t,text:s})=>h`<li><strong>${te(e)}</strong>
+  <span class="cl-score">score ${Ke(t,2)}</span>
+  <span class="cl-bar" aria-hidden="true"><i
+  style="width: ${100*Math.max(0,Math.min(1,t))}%"></i></span> <bdi class="cl-why"
+    dir="auto">${s}</bdi></li>`,ns="A test photo: what you decide is noted, and it counts as before.";function os(e,t){let{frame:{src:s,note:n,done:o},list:i}=e,r=T(e,t),a=e.marks.get(t.id),l=t.suggestion,p=a?.action==="relabel"&&a.new===l,f=l?h`Take ${A(l,20)}`:"Take suggestion",c=(u,m,d,$)=>Y(u,d,()=>se(e,Math.max(0,r)+$),{name:m,classes:"cl-step"}),g=fe.map(([u,m,d])=>Y(u==="take"?f:m,d,()=>H(e,u,U),{what:u,pressed:u===(p?"take":a?.action),off:u==="take"?!l:void 0}));return h`<section class="cl-stage" aria-label="candidate">
+    <div class="cl-frame" aria-busy=${!o}>
+      <img alt="photo labelled ${t.label}" decoding="async" ?hidden=${!s} src=${s||b}>
+      <span class="cl-gone" .textContent=${s?"":n}></span></div>
+    <div class="cl-about">
+      <div class="cl-line-up">${c("‹","photo before","J",-1)}
+        <span class="cl-where">${r<0?"":`${v(r+1)} of ${v(i.length)}`}</span>
+        ${c("›","next photo","L",1)}<span class="cl-file">${A(t.file)}</span></div>
+      <dl class="cl-labels"><div><dt>label</dt><dd>${A(t.label,1/0,"cl-class")}</dd></div>
+        <div ?hidden=${!l}><dt>suggestion</dt><dd>${A(l,1/0,"cl-class cl-suggestion")}</dd></div></dl> <p class="cl-test" .textContent=${t.split==="test"?ns:""}></p> <ul class="cl-reasons" aria-label="reasons">${t.reasons.map(ss)}</ul>
+      <p class="cl-decision">Decision:
+        <span class="cl-said" data-mark=${a?.action??"none"}>${J(a)}</span></p>
+      <div class="cl-buttons" role="group" aria-label="decide">${g}</div></div></section>`}function is(e){let{f:t,data:s}=e,o=t.show==="undecided"?"Nothing is left to decide in this list.":"No candidate passes these filters.",i=()=>{be(e,{label:null,split:null,kind:null,show:"all"}),e.root.focus({preventScroll:!0})};return h`<section class="cl-empty" aria-label="candidate">
+    <p>${s.items.length?o:"Nothing looks wrong: there are no candidates."}</p>
+    <button type="button" ?hidden=${!s.items.length} @click=${i}>Show all</button></section>`}function rs(e,t,s){let n=e.marks.get(t.id),o=e.thumbs.get(t.id),i=()=>{e.message="",F(e,t)};return h`<li><button type="button" class="cl-tile" title=${t.file} data-id=${t.id}
+    tabindex=${s?0:-1} aria-current=${e.item===t?"true":b}
+    aria-label="${t.file}, labelled ${t.label}, ${me(n)}" @click=${i}>
+    <span class="cl-picture">${o?$t(o.thumb,o.note):""}</span>
+    <span class="cl-mark" ?hidden=${!n} data-mark=${n?.action??"none"}>${J(n,!0)}</span>
+    <span class="cl-line">${A(t.label,18)}</span></button></li>`}function as(e){let{list:t,page:s,data:n}=e,o=ge(e),i=s*D,r=i+o.length,a=e.item&&o.includes(e.item)?e.item:o[0],l=A(n.journal),p=n.command?h` and run <code>${n.command}</code>.`:"; in a notebook, apply_decisions applies it.",f=n.live?h`Every decision is written at once to ${l}; the photos stay as they are.`:h`Decisions stay in this browser. Download ${l}${p}`;return h`
+    <div class="cl-pages" ?hidden=${t.length<=D}>
+      <button type="button" aria-label="thumbnails before" aria-disabled=${!i}
+      @click=${()=>z(e,-1)}>‹</button> <span>${v(i+1)}–${v(r)} of
+      ${v(t.length)}</span> <button type="button" aria-label="thumbnails after"
+        aria-disabled=${r>=t.length} @click=${()=>z(e,1)}>›</button></div>
+    <ul class="cl-strip" aria-label="candidates">
+      ${pt(o,c=>c.id,c=>rs(e,c,c===a))}</ul>
+    <p class="cl-foot">${f}</p>`}var ls=e=>h`${Qt(e)}${ts(e)}${e.item?os(e,e.item):is(e)}
+  <p class="cl-message" role="status">${e.message}</p>
+  <p class="ic-error" role="alert" ?hidden=${!e.error}>${e.error}</p>${as(e)}
+  <div class="ic-hidden" aria-live="polite">${e.spoken}</div>`;function Mt(e,t){let s=t.items.map(n=>e.byId.get(n.id)||n);Object.assign(e,{data:{...t,items:s},byId:new Map(s.map(n=>[n.id,n]))}),e.choices=De(e.data),Re(e,t),W(e),F(e,T(e,e.item)>=0?e.item:ee(e,-1)??e.list[0]??null)}function Ae(e,t,s){wt(e,"ic-cleaner"),e.tabIndex=-1;let n={root:e,data:t,host:s,update:()=>{n.gone||C(ls(n),e)},f:{label:null,split:null,kind:null,show:"all"},choices:De(t),places:new Map,byId:new Map,list:[],at:new Map,item:null,page:0,marks:new Map,undo:0,redo:0,thumbs:new Map((t.thumbs||[]).map(r=>[r.id,r])),wanted:new Set,large:new Map,asked:new Map,frame:{src:null,note:"",done:!1},message:"",error:"",spoken:"",busy:!1,gone:!1},o=r=>Nt(n,r),i=t.live?e:document;return i.addEventListener("keydown",o),Mt(n,t),{update:r=>Mt(n,r),destroy(){n.gone=!0,i.removeEventListener("keydown",o),C(b,e)}}}var we="This view has lost its kernel, which was restarted or stopped. Run the cell again; decisions are kept.",cs="Waiting for the cell that is running …",ds="Waiting for the connection to Jupyter …",us="No answer yet. If a cell is running, the answer comes after it; if none is, run this cell again.",ps=["dead","terminating","restarting","autorestarting"],je=class{constructor(t,s){this.waiting=new Map,this.mine=Math.random().toString(36).slice(2),this.next=0,this.clock=0,this.tell=t,this.look=s}ask(t,s){return new Promise((n,o)=>{let i=this.next++,r=`${this.mine}-${i}`,a={resolve:n,reject:o,quiet:t,number:i,since:Date.now(),state:""};this.waiting.set(r,a),this.clock||=window.setInterval(this.look,500);let l=p=>{a.state=p.content.execution_state};try{s(r,l)}catch{this.settle(r,new Error(we))}})}settle(t,s){let n=this.waiting.get(t);n&&(this.waiting.delete(t),s instanceof Error?n.reject(s):n.resolve(s),!this.waiting.size&&(clearInterval(this.clock),this.clock=0,this.tell("")))}giveUp(t,s=()=>!0){for(let[n,o]of[...this.waiting])s(o)&&this.settle(n,new Error(t))}};function hs(e,t,s={}){let n=(d,$)=>JSON.stringify([d,$]),o=e.get("first")||[],i=new Map(o.map(([d,$,y])=>[n(d,$),y])),r=e.widget_manager||{},a="",l=new je(t,f);async function p(d){let $=l.next;a="sent";try{await d.requestCommInfo({target_name:"imgcls"}),a="answered",await new Promise(y=>setTimeout(y,1e3*e.get("patience"))),l.giveUp(we,y=>y.number<$&&y.state!=="busy")}catch{l.giveUp(we)}a=""}function f(){let{kernel:d}=r,$=[...l.waiting.values()],y=$.filter(_=>!_.quiet),w=_=>Math.max(0,..._.map(k=>Date.now()-k.since));if(d===null||d&&ps.includes(d.status))return l.giveUp(we);if(d&&!a&&w($)>=1e3&&p(d),w(y)<1e3)return t("");if(!d)return t(w(y)>3e4?us:"");let O=(d.connectionStatus||"connected")!=="connected",E=y.some(_=>_.state!=="busy");return t(O?ds:a==="sent"&&E?cs:"")}let c=d=>l.settle(d.id,d.error===void 0?d.result:new Error(d.error));e.on("msg:custom",c);let g=async(d,$,y=!1)=>{let w=n(d,$),O=()=>l.ask(y,(_,k)=>e.send({id:_,call:d,args:$},{iopub:{status:k}})),E=i.has(w)?i.get(w):await O();return i.delete(w),s[d]?s[d](E):E},u=(d,$)=>typeof $=="string"&&$!=="then"?(...y)=>g($,y):void 0,m=()=>{e.off("msg:custom",c),l.giveUp("closed")};return{host:new Proxy({},{get:u}),ask:g,close:m}}var Ot=(e,t)=>({model:s,el:n})=>{n.classList.add("ic-live"),C(h`<div class="imgcls"></div><p class="imgcls ic-wait" role="status" hidden></p>`,n);let[o,i]=[...n.children],r=null,a=!1,l=u=>{i.textContent=u,i.hidden=!u},{host:p,ask:f,close:c}=hs(s,l,t),g=u=>{if(a)return;r=e(o,u,p);let{update:m}=r;m&&f("start",[],!0).then(d=>{a||m(d)},()=>{})};return f("start",[]).then(g,u=>{a||C(mt(M(u)),o)}),()=>{a=!0,c(),r?.destroy()}};var fs=Ae,ms=Fe(Ae,ze),$s={render:Ot(Ae)};return Rt(gs);})();
+/*! Bundled license information:
+
+lit-html/lit-html.js:
+lit-html/directive.js:
+lit-html/directives/repeat.js:
+  (**
+   * @license
+   * Copyright 2017 Google LLC
+   * SPDX-License-Identifier: BSD-3-Clause
+   *)
+
+lit-html/directive-helpers.js:
+lit-html/directives/live.js:
+  (**
+   * @license
+   * Copyright 2020 Google LLC
+   * SPDX-License-Identifier: BSD-3-Clause
+   *)
+*/

@@ -1,1049 +1,144 @@
-// The confusion-matrix explorer: imgclsExplorer(root, data, host) fills root and returns {destroy()}. Needs common.js.
-// All figures are counted here from true class, predicted class and its probability; it asks the host for photos and curves only.
-// Functions and `var` only at top level: a page may hold this script twice. Every name starts with `ix`.
-// `ex` is one explorer: ex.data, ex.host, ex.s (what is chosen), ex.el (elements), ex.a (run shown, at its epoch), ex.b (run compared with).
-
-// ---- figures ----
-
-// Two-sided p of McNemar's exact test: b photos only the first run has right, c only the second
-function ixMcNemar(b, c) {
-  const n = b + c, k = Math.min(b, c);
-  let log = -n * Math.LN2, sum = Math.exp(log);
-  for (let i = 1; i <= k; i++) sum += Math.exp(log += Math.log((n - i + 1) / i));
-  return Math.min(1, 2 * sum);
-}
-
-// Share of Student's t with df degrees of freedom that lies between -t and t (M. Abramowitz and I. A. Stegun 1964, 26.7.3 and 26.7.4)
-function ixStudent(t, df) {
-  const angle = Math.atan(t / Math.sqrt(df)), c = Math.cos(angle), odd = df % 2;
-  let term = odd ? c : 1, sum = 0;
-  for (let k = odd ? 3 : 2; k <= df; k += 2) { sum += term; term *= c * c * (k - 1) / k; }
-  return odd ? 2 / Math.PI * (angle + Math.sin(angle) * sum) : Math.sin(angle) * sum;
-}
-
-// How many standard errors chance exceeds in 5 of 100 cases; remembered
-var ixWides = new Map();
-function ixWide(df) {
-  let low = 0, high = 13;
-  for (let k = 0; k < 50 && !ixWides.has(df); k++) {
-    const middle = (low + high) / 2;
-    if (ixStudent(middle, df) < 0.95) low = middle; else high = middle;
-  }
-  if (!ixWides.has(df)) ixWides.set(df, high);
-  return ixWides.get(df);
-}
-
-// Sums by group of how far the values of photos are from their mean; groups[i]: the number of the group of photo i
-function ixSums(ids, value, groups, mean) {
-  const sums = new Map();
-  for (const i of ids) sums.set(groups[i], (sums.get(groups[i]) || 0) + value(i) - mean);
-  return sums;
-}
-
-// 95 % interval of the share of photos that are right, for one classifier: `accuracy_interval` of studies.stats.
-// groups: null, or one number a photo; photos of one group are not independent
-function ixInterval(ids, right, groups) {
-  const n = ids.length, k = ids.reduce((sum, i) => sum + right(i), 0), p = k / n;
-  if (!groups || !n) return icWilson(k, n);
-  const sums = [...ixSums(ids, right, groups, p).values()], pieces = sums.length;
-  if (pieces < 2) return icWide(p, 1, 1.96);
-  const variance = pieces / (pieces - 1) / n ** 2 * sums.reduce((sum, x) => sum + x * x, 0);
-  return icWide(p, variance ? Math.max(1, p * (1 - p) / variance) : pieces, ixWide(pieces - 1));
-}
-
-// Is one classifier better than another on the same photos? {low, high, p}: `difference` of studies.stats.
-// gain(i): 1 where photo i is mended, -1 where it is broken. A photo or group more of each kind is added (D. G. Bonett and R. M. Price 2012)
-function ixDifference(n, gain, groups) {
-  const ids = Array.from({ length: n }, (_, i) => i), total = ids.reduce((sum, i) => sum + gain(i), 0);
-  const pieces = groups ? new Set(groups).size : n, half = n / pieces;
-  const size = Math.max(1, half % 1 === 0.5 ? 2 * Math.round(half / 2) : Math.round(half)); // Python rounds halves to even
-  const mean = total / (n + 2 * size), sums = [...ixSums(ids, gain, groups || ids, mean).values(), size - size * mean, -size - size * mean];
-  const error = Math.sqrt(sums.reduce((sum, x) => sum + x * x, 0) * (pieces + 2) / (pieces + 1)) / (n + 2 * size);
-  const wide = ixWide(pieces + 1) * error, count = sign => ids.filter(i => gain(i) === sign).length;
-  const p = groups ? 1 - ixStudent(Math.abs(mean) / error, pieces + 1) : ixMcNemar(count(-1), count(1));
-  return { low: Math.max(-1, mean - wide), high: Math.min(1, mean + wide), p };
-}
-
-// One run at one epoch: predictions, counts of each cell (row: true, column: predicted), sums, right, and photos without a prediction
-function ixCount(targets, pred, conf, C) {
-  const counts = new Int32Array(C * C), rows = new Int32Array(C), cols = new Int32Array(C);
-  let right = 0, none = 0;
-  for (let i = 0; i < targets.length; i++) {
-    const t = targets[i], p = pred[i];
-    rows[t]++;
-    if (p >= C) { none++; continue; }
-    counts[t * C + p]++;
-    cols[p]++;
-    if (t === p) right++;
-  }
-  return { pred, conf, counts, rows, cols, right, none, n: targets.length };
-}
-
-// Photos grouped by cell in one counting pass: those of cell k are ids[start[k]] … ids[start[k + 1] - 1]; the last group has no prediction
-function ixIndex(targets, view, C) {
-  const start = new Int32Array(C * C + 2), ids = new Int32Array(targets.length);
-  const cell = i => view.pred[i] < C ? targets[i] * C + view.pred[i] : C * C;
-  for (let i = 0; i < ids.length; i++) start[cell(i) + 1]++;
-  for (let k = 0; k <= C * C; k++) start[k + 1] += start[k];
-  const next = start.slice();
-  for (let i = 0; i < ids.length; i++) ids[next[cell(i)]++] = i;
-  return { start, ids };
-}
-
-// Photos by probability of the predicted class, highest first (or lowest first)
-function ixByConf(ids, conf, up) {
-  const N = 2 ** 32, keys = Float64Array.from(ids, i => (up ? conf[i] : 65535 - conf[i]) * N + i).sort();
-  return Array.from(keys, k => k % N);
-}
-
-// Figures of class c against the rest
-function ixClass(ex, view, c) {
-  const { C, targets, groups } = ex, right = i => Number(view.pred[i] === c && targets[i] === c);
-  const share = (k, n, among) => groups ? ixInterval(ixWhere(ex, among), right, groups) : icWilson(k, n);
-  const tp = view.counts[c * C + c], fp = view.cols[c] - tp, fn = view.rows[c] - tp, tn = view.n - tp - fp - fn;
-  return { tp, fp, fn, tn, support: view.rows[c], precision: tp / (tp + fp), recall: tp / (tp + fn), f1: 2 * tp / (2 * tp + fp + fn),
-    precisionCI: share(tp, tp + fp, i => view.pred[i] === c), recallCI: share(tp, tp + fn, i => targets[i] === c) };
-}
-
-// '79.8–88.0 %': between which the accuracy of this classifier lies on other test photos
-function ixRange(ex, view) {
-  view.range = view.range || icRange(ixInterval(ixWhere(ex, () => true), i => Number(view.pred[i] === ex.targets[i]), ex.groups));
-  return view.range;
-}
-
-// ---- colours ----
-
-// Right predictions blue, errors orange; in a difference better is teal and worse magenta: the colour-blind can tell all four apart
-var ixRamps = Object.fromEntries(Object.entries(IC_PALETTE.ramps).map(([name, stops]) => [name, icRamp(stops)]));
-var ixInk = IC_PALETTE.colours.ink, ixSoftInk = IC_PALETTE.colours['soft-ink'];
-
-// ---- what the matrix shows ----
-
-// Value of a cell: count, share of the row (recall) or share of the column (precision)
-function ixValue(view, C, mode, t, p) {
-  const v = view.counts[t * C + p];
-  return mode === 'counts' || !v ? v : v / (mode === 'recall' ? view.rows[t] : view.cols[p]);
-}
-
-// Text of a value for a cell: '1,234' or '97' (per cent), with its sign in a difference
-function ixCellText(v, mode, signed, wide) {
-  const x = Math.abs(v), sign = signed ? (v > 0 ? '+' : '−') : '';
-  if (mode === 'counts') return sign + (x >= 10000 && !wide ? Math.round(x / 1000) + 'k' : icNum(x));
-  return sign + (x < 0.01 && !wide ? '<1' : (100 * x).toFixed(wide ? 1 : 0));
-}
-
-// A scene: colour and text of each cell of one run, or of the difference a − b; diagonal and errors on scales of their own
-function ixScene(ex, a, b) {
-  const { C, s: { mode } } = ex, floor = C > 40 ? 0.3 : 0.2;
-  const values = new Float64Array(C * C);
-  let top = 0, err = 0;
-  for (let t = 0, k = 0; t < C; t++) for (let p = 0; p < C; p++, k++) {
-    values[k] = ixValue(a, C, mode, t, p) - (b ? ixValue(b, C, mode, t, p) : 0);
-    if (t === p) top = Math.max(top, Math.abs(values[k])); else err = Math.max(err, Math.abs(values[k]));
-  }
-  if (!b && mode !== 'counts') top = 1;
-  const shade = (v, max, wrong) => {
-    const x = Math.abs(v) / max, ramp = b ? (wrong ? v < 0 : v > 0) ? 'better' : 'worse' : wrong ? 'wrong' : 'right';
-    return ixRamps[ramp][Math.round(100 * (floor + (1 - floor) * (wrong || b ? Math.sqrt(x) : x)))];
-  };
-  const paint = (t, p) => { const v = values[t * C + p]; return v ? shade(v, t === p ? top : err, t !== p) : null; };
-  const text = (t, p, wide) => { const v = values[t * C + p]; return v ? ixCellText(v, mode, Boolean(b), wide) : wide ? '0' : ''; };
-  return { C, order: ex.order, names: ex.names, paint, text, shade, top, err, signed: Boolean(b) };
-}
-
-// Where things lie for a canvas `width` wide: gutters for the names, the square of cells; cell sizes before zoom
-function ixGeometry(ex, width, maxSide) {
-  const { C } = ex, room = width * 0.76 / C, font = room < 13 ? 11 : 12, widest = Math.max(36, ...ex.names.map(name => ex.measure(name, font)));
-  const left = 30 + Math.min(widest, 150, width * 0.24), side = Math.min(Math.min(width - left - 4, maxSide) / C, 150) * C, flat = widest < side / C - 8;
-  return { left, top: flat ? 42 : 34 + Math.min(widest, 120), side, base: side / C, flat, font, zoom: 1, x: 0, y: 0 };
-}
-
-// A name shortened with … to a width in pixels, kept from the direction and line breaks of its own text; remembered
-function ixShort(ex, name, px, size) {
-  const key = `${px}|${size}|${name}`;
-  if (ex.short.has(key)) return ex.short.get(key);
-  if (ex.short.size > 5000) ex.short.clear();
-  const chars = Array.from(name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, ' ')).slice(0, 80);
-  const cut = k => chars.slice(0, k).join('') + (k < chars.length ? '…' : '');
-  let lo = ex.measure(cut(chars.length), size) <= px ? chars.length : 0, hi = lo || chars.length - 1;
-  while (lo < hi) { const k = (lo + hi + 1) >> 1; if (ex.measure(cut(k), size) <= px) lo = k; else hi = k - 1; }
-  const out = '\u2068' + cut(lo) + '\u2069';
-  ex.short.set(key, out);
-  return out;
-}
-
-// Paint a scene: visible cells, numbers where there is room, names at the sides
-function ixPaint(ex, painter, g, scene) {
-  const cell = g.base * g.zoom, { C, order } = scene, gap = cell >= 7 ? 1 : 0;
-  const X = j => Math.round(g.left + (j - g.x) * cell), Y = i => Math.round(g.top + (i - g.y) * cell);
-  const last = v => Math.min(C, Math.ceil(v + g.side / cell)), size = Math.round(Math.min(cell < 90 ? 15 : 18, Math.max(9, cell * 0.42)));
-  painter.rect(g.left, g.top, g.side, g.side, IC_PALETTE.colours.track);
-  painter.clip(g.left, g.top, g.side, g.side);
-  for (let i = Math.floor(g.y); i < last(g.y); i++) for (let j = Math.floor(g.x); j < last(g.x); j++) {
-    const t = order[i], p = order[j], fill = scene.paint(t, p), x = X(j), y = Y(i), w = X(j + 1) - x, h = Y(i + 1) - y;
-    if (fill || cell >= 14) painter.rect(x, y, w - gap, h - gap, fill ? fill.css : IC_PALETTE.colours.soft);
-    if (cell < 18) continue;
-    const text = scene.text(t, p, cell >= 40);
-    if (text && text.length * size * 0.56 <= w + 1) painter.text(text, x + (w - gap) / 2, y + (h - gap) / 2 + 0.5, size, fill ? fill.ink : ixSoftInk, 'center');
-  }
-  painter.unclip();
-  if (g.left > 0) ixPaintNames(ex, painter, g, scene, X, Y, last);
-}
-
-// Class names left (true) and above (predicted); every second, third … where rows are too thin for all
-function ixPaintNames(ex, painter, g, scene, X, Y, last) {
-  const cell = g.base * g.zoom, every = Math.ceil(12 / cell), size = g.font, ink = ixInk, first = v => Math.ceil(Math.floor(v) / every) * every;
-  painter.text('true class', 9, g.top + g.side / 2, 12, ixSoftInk, 'center', true);
-  painter.text('predicted class', g.left + g.side / 2, 9, 12, ixSoftInk, 'center');
-  painter.clip(0, g.top - 7, g.left, g.side + 14);
-  for (let i = first(g.y); i < last(g.y); i += every)
-    painter.text(ixShort(ex, scene.names[scene.order[i]], g.left - 28, size), g.left - 6, (Y(i) + Y(i + 1)) / 2, size, ink, 'right');
-  painter.unclip();
-  painter.clip(g.left - 7, 0, g.side + 14, g.top);
-  for (let j = first(g.x); j < last(g.x); j += every) {
-    const name = ixShort(ex, scene.names[scene.order[j]], g.flat ? cell - 6 : g.top - 30, size), x = (X(j) + X(j + 1)) / 2;
-    if (g.flat) painter.text(name, x, g.top - 11, size, ink, 'center'); else painter.text(name, x, g.top - 6, size, ink, 'left', true);
-  }
-  painter.unclip();
-}
-
-// ---- runs ----
-
-// Take over the predictions of run i: of all its epochs, or of the last `epochs` of them, which travelled with a widget's state
-function ixTake(ex, i, { pred, conf, epochs }) {
-  const all = ex.data.runs[i].epochs, there = epochs || all, want = there * ex.n;
-  const loaded = { pred: icU16(pred), conf: icU16(conf), from: all - there };
-  if (loaded.pred.length === want && loaded.conf.length === want) { ex.loaded[i] = loaded; return; }
-  throw Error(`run ${i}: ${want} predictions expected, ${loaded.pred.length} came; make the explorer again`);
-}
-
-// Fetch a run's predictions once; a failed try may be repeated. Where only the last epochs came, all of them follow
-function ixLoad(ex, i) {
-  const fetch = async () => {
-    const got = await ex.host.run(i);
-    ixTake(ex, i, got);
-    if (got.epochs) ex.host.run(i).then(all => { if (!ex.dead) { ixTake(ex, i, all); ixRender(ex); } }).catch(() => {});
-  };
-  ex.loading[i] = ex.loading[i] || fetch().catch(error => { ex.loading[i] = null; throw error; });
-  return ex.loading[i];
-}
-
-// Run i at an epoch, counted once and remembered
-function ixView(ex, i, epoch) {
-  const key = `${i}/${epoch}`;
-  if (!ex.views.has(key)) {
-    if (ex.views.size > 300) ex.views.clear();
-    const { pred, conf, from } = ex.loaded[i], part = x => x.subarray((epoch - from) * ex.n, (epoch - from + 1) * ex.n);
-    ex.views.set(key, Object.assign(ixCount(ex.targets, part(pred), part(conf), ex.C), { run: i, epoch }));
-  }
-  return ex.views.get(key);
-}
-
-// Photos of the cell (t, p); t < 0: those without a prediction
-function ixCell(ex, view, t, p) {
-  if (!ex.index || ex.index.view !== view) ex.index = Object.assign(ixIndex(ex.targets, view, ex.C), { view });
-  const k = t < 0 ? ex.C * ex.C : t * ex.C + p;
-  return ex.index.ids.subarray(ex.index.start[k], ex.index.start[k + 1]);
-}
-
-// Photos for which test(photo) holds
-function ixWhere(ex, test) {
-  const out = [];
-  for (let i = 0; i < ex.n; i++) if (test(i)) out.push(i);
-  return out;
-}
-
-// A class name, cut where it is very long
-function ixName(ex, c, max = 60) { return icName(icCut(ex.names[c], max), { title: ex.names[c] }); }
-
-// Fields (arch, recipe, size, seed) in which the runs differ
-function ixFields(runs) {
-  return ['arch', 'recipe', 'size', 'seed'].filter(f => new Set(runs.map(r => String(r.fields[f]))).size > 1);
-}
-
-// A run in words: the fields that tell it from the others, else its name
-function ixRunName(ex, i) {
-  const r = ex.data.runs[i], words = { size: v => `size ${v}`, seed: v => `seed ${v}` };
-  return ex.unique ? ex.fields.map(f => (words[f] || String)(r.fields[f])).join(' · ') || r.run : r.run;
-}
-
-// The run with field = value that is nearest to the one shown: most other fields the same, then the nearest size
-function ixNearest(ex, field, value) {
-  const now = ex.data.runs[ex.s.run].fields, runs = ex.data.runs, rest = ex.fields.filter(f => f !== field);
-  const far = r => rest.filter(f => String(r.fields[f]) !== String(now[f])).length + (Math.abs(r.fields.size - now.size) / 1e9 || 0);
-  return runs.map((r, i) => i).filter(i => String(runs[i].fields[field]) === value).sort((i, j) => far(runs[i]) - far(runs[j]))[0];
-}
-
-// ---- head ----
-
-// Title, choices and the epoch slider
-function ixHead(ex) {
-  const { el, s, data } = ex;
-  const title = icEl('div', { class: 'ic-title' }, icEl('h2', { dir: 'auto', text: data.title }), data.note && icNote(data.note, { dir: 'auto' }));
-  el.head = icEl('div', { class: 'ic-head' }, title, ixExportMenu(ex));
-  const oneByOne = () => icSelect('run', data.runs.map((r, i) => [i, r.run]), s.run, v => ixChooseRun(ex, Number(v)));
-  el.choices = ex.unique ? ex.fields.map(f => ixFieldChoice(ex, f)) : [oneByOne()];
-  if (data.runs.length < 2) el.choices = [];
-  el.other = icSelect('compare with', [], -1, v => ixCompareWith(ex, Number(v)));
-  el.mode = icSegment('what the numbers are', [['counts', 'counts', 'photos in each cell'],
-    ['recall', 'recall (rows)', 'share of the true class, each row adds up to 100 %'],
-    ['precision', 'precision (columns)', 'share of what was predicted, each column adds up to 100 %']], s.mode, v => { s.mode = v; ixRedraw(ex); });
-  const whiches = [['this', 'this run'], ['other', 'other run'], ['diff', 'difference', 'this run minus the other']];
-  el.which = icSegment('which run the matrix shows', whiches, s.which, v => { s.which = v; ixRender(ex); });
-  const reorder = e => { s.together = e.target.checked; ixOrder(ex); ixRedraw(ex); };
-  const together = icEl('input', { type: 'checkbox', prop: { checked: s.together }, on: { change: reorder } });
-  const sorted = icEl('label', { class: 'ic-check', title: 'off: alphabetical' }, together, 'confused classes together');
-  el.controls = icEl('div', { class: 'ic-controls' }, el.choices, data.runs.length > 1 && el.other, ixEpochs(ex));
-  el.view = icEl('div', { class: 'ic-controls' }, el.which.el, el.mode.el, ex.C > 2 && sorted);
-  ex.root.append(el.head, el.controls, el.view);
-}
-
-// Drop-down of one field
-function ixFieldChoice(ex, field) {
-  const label = { arch: 'model', recipe: 'recipe', size: 'training size', seed: 'seed' }[field];
-  const order = (a, b) => typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b));
-  const values = [...new Set(ex.data.runs.map(r => r.fields[field]))].sort(order);
-  return icSelect(label, values.map(v => [v, v]), ex.data.runs[ex.s.run].fields[field], v => ixChooseRun(ex, ixNearest(ex, field, v)));
-}
-
-// Epoch slider with its number and a play button
-function ixEpochs(ex) {
-  const { el } = ex;
-  const slide = () => { ixPlay(ex, false); ex.s.epoch = Number(el.epoch.value) - 1; ixShow(ex, 200); };
-  el.epoch = icEl('input', { type: 'range', min: 1, step: 1, 'aria-label': 'epoch', on: { input: slide } });
-  el.epochText = icEl('output', { class: 'ic-epoch-text' });
-  el.play = icButton('', () => ixPlay(ex, !ex.playing), { class: 'ic-play' });
-  el.epochs = icEl('div', { class: 'ic-field' }, icEl('span', { text: 'epoch' }), icEl('span', { class: 'ic-epoch-row' }, el.play, el.epoch, el.epochText));
-  return el.epochs;
-}
-
-// Start or stop the walk through the epochs; at the end it starts over
-function ixPlay(ex, on) {
-  clearInterval(ex.playing);
-  const last = () => ex.data.runs[ex.s.run].epochs - 1;
-  const step = () => { if (ex.s.epoch >= last()) return ixPlay(ex, false); ex.s.epoch++; ixShow(ex, 200); };
-  ex.playing = on ? setInterval(step, 700) : 0;
-  if (on && ex.s.epoch >= last()) { ex.s.epoch = 0; ixShow(ex, 200); }
-  ex.el.play.textContent = on ? 'stop' : 'play';
-  ex.el.play.title = on ? 'stop at this epoch' : 'watch the matrix learn, epoch by epoch';
-}
-
-// Show another run, at the same epoch where it has one (at its last if the last was shown)
-function ixChooseRun(ex, i) {
-  const { s, data } = ex, end = data.runs[i].epochs - 1;
-  ixPlay(ex, false);
-  s.epoch = s.epoch === data.runs[s.run].epochs - 1 ? end : Math.min(s.epoch, end);
-  if (s.other === i) s.other = s.run;
-  s.run = i;
-  ixShow(ex);
-}
-
-// Compare with run i (-1: none)
-function ixCompareWith(ex, i) {
-  ex.s.other = i;
-  ex.s.which = 'this';
-  if (i < 0 && ex.s.tab === 'compare') ex.s.tab = 'photos';
-  if (i >= 0) ex.s.tab = 'compare';
-  ixShow(ex);
-}
-
-// Let the controls say what is chosen
-function ixHeadState(ex) {
-  const { el, s, data } = ex, run = data.runs[s.run];
-  if (ex.unique) ex.fields.forEach((f, k) => { el.choices[k].querySelector('select').value = String(run.fields[f]); });
-  else if (el.choices[0]) el.choices[0].querySelector('select').value = String(s.run);
-  icOptions(el.other.querySelector('select'), [[-1, 'none'], ...data.runs.map((r, i) => [i, ixRunName(ex, i)]).filter(([i]) => i !== s.run)], s.other);
-  el.epochs.hidden = run.epochs < 2;
-  el.epoch.max = run.epochs;
-  el.epoch.min = ex.loaded[s.run].from + 1;
-  el.play.disabled = el.epoch.disabled = ex.loaded[s.run].from > 0; // until the other epochs are here
-  el.epoch.value = s.epoch + 1;
-  el.epochText.textContent = `${s.epoch + 1} of ${run.epochs}`;
-  el.epoch.setAttribute('aria-valuetext', `${s.epoch + 1} of ${run.epochs}, accuracy ${icPct(ex.a.right / ex.a.n)}`);
-  el.which.el.hidden = s.other < 0;
-  el.which.set(s.which);
-}
-
-// The order of rows and columns: confused classes together, or alphabetical
-function ixOrder(ex) {
-  const byName = () => ex.names.map((_, i) => i).sort((i, j) => ex.names[i].localeCompare(ex.names[j], undefined, { numeric: true }));
-  ex.order = ex.s.together ? ex.data.order : byName();
-  ex.at = [];
-  ex.order.forEach((c, i) => { ex.at[c] = i; });
-}
-
-// ---- matrix ----
-
-// The matrix with its totals, legends and zoom buttons
-function ixMatrix(ex) {
-  const { el, C } = ex, zoom = (text, label, factor) => icButton(text, () => ixZoom(ex, factor), { 'aria-label': label, title: label });
-  el.summary = icEl('p', { class: 'ic-summary' });
-  el.canvas = icEl('canvas', { 'aria-hidden': 'true' });
-  el.cell = icEl('div', { role: 'gridcell', class: 'ic-cell', tabindex: 0 });
-  el.row = icEl('div', { role: 'row' }, el.cell);
-  const says = 'confusion matrix: rows are true classes, columns predicted classes';
-  el.grid = icEl('div', { role: 'grid', class: 'ic-grid', 'aria-label': says, 'aria-rowcount': C, 'aria-colcount': C }, el.row);
-  el.tip = icEl('div', { class: 'ic-tip', hidden: true });
-  el.plot = icEl('div', { class: 'ic-plot' }, el.canvas, el.grid, el.tip);
-  el.legends = icEl('div', { class: 'ic-legends' });
-  el.zoom = icEl('div', { class: 'ic-zoom', role: 'group', 'aria-label': 'zoom of the matrix' }, zoom('−', 'zoom out (-)', 1 / 1.5),
-    zoom('+', 'zoom in (+)', 1.5), zoom('all', 'whole matrix (0)', 0));
-  el.zoomHint = icEl('span', { text: ', + − 0 and the wheel zoom' });
-  const text = 'Click a cell to see its photos, a class name to see its figures. Keys: arrows move, Enter opens';
-  const keys = icEl('p', { class: 'ic-hint' }, text, el.zoomHint, '.');
-  return icEl('div', { class: 'ic-left' }, el.summary, el.plot, icEl('div', { class: 'ic-under' }, el.legends, el.zoom), keys);
-}
-
-// Totals: accuracy with its interval, photos, errors; photos without a prediction can be opened
-function ixSummary(ex) {
-  const { a, b, s, el } = ex, v = ex.shown, show = (big, ...rest) => el.summary.replaceChildren(icEl('strong', { text: big }), icEl('span', {}, rest));
-  if (s.which === 'diff') {
-    const points = 100 * (a.right / a.n - b.right / b.n);
-    const gain = `${points < 0 ? '−' : '+'}${Math.abs(points).toFixed(1)} points`;
-    return show(gain, `accuracy of this run, ${icPct(a.right / a.n)},`, icEl('br'), `minus that of the other, ${icPct(b.right / b.n)}`);
-  }
-  const words = `${icPlural(v.none, 'photo')} without a prediction ${v.none === 1 ? 'counts' : 'count'} as wrong`;
-  const none = icButton(words, () => ixPick(ex, { kind: 'none' }), { class: 'ic-link' });
-  show(icPct(v.right / v.n), `accuracy, 95 % interval ${ixRange(ex, v)}`, icEl('br'),
-    `${icNum(v.right)} right of ${icPlural(v.n, 'photo')}, ${icPlural(v.n - v.right, 'error')}`, ...(v.none ? ['; ', none] : []));
-}
-
-// The two scales as small bars
-function ixLegends(ex) {
-  const { scene, s } = ex, stops = [0.02, 0.2, 0.4, 0.6, 0.8, 1];
-  const text = v => s.mode === 'counts' ? icNum(v) : icPct(v, v < 0.1 ? 1 : 0);
-  const one = (label, max, wrong) => {
-    if (!max) return icEl('span', { class: 'ic-legend' }, label, scene.signed ? ': no difference' : ': none');
-    const sides = scene.signed ? (wrong ? [1, -1] : [-1, 1]) : [1];
-    const xs = scene.signed ? [...stops.map(x => sides[0] * x).reverse(), ...stops.map(x => sides[1] * x)] : stops;
-    const ends = scene.signed ? sides.map(k => (k < 0 ? '−' : '+') + text(max)) : [s.mode === 'counts' ? '1' : '>0', text(max)];
-    const colours = xs.map(x => scene.shade(x * max, max, wrong).css).join(',');
-    const bar = icEl('span', { class: 'ic-bar', style: { background: `linear-gradient(90deg, ${colours})` } });
-    return icEl('span', { class: 'ic-legend' }, `${label} `, icEl('span', { text: ends[0] }), bar, icEl('span', { text: ends[1] }));
-  };
-  const swatch = ramp => icEl('span', { class: 'ic-bar', style: { background: IC_PALETTE.ramps[ramp][3] } });
-  const hues = icEl('span', { class: 'ic-legend' }, swatch('better'), 'better in this run', swatch('worse'), 'worse');
-  ex.el.legends.replaceChildren(one('right', scene.top, false), one('errors', scene.err, true), scene.signed ? hues : '');
-}
-
-// Draw the matrix at its present zoom and put the grid cell in its place
-function ixDraw(ex) {
-  const { el, g, scene } = ex;
-  if (!scene || !g) return;
-  const height = g.top + g.side + 2, ctx = icCanvas(el.canvas, g.width, height);
-  ixPaint(ex, icCanvasPainter(ctx), g, scene);
-  for (const [name, v] of [['left', g.left], ['top', g.top], ['width', g.side], ['height', g.side]]) el.grid.style.setProperty(name, `${v}px`);
-  ixCellPlace(ex);
-}
-
-// Measure the space there is and lay the matrix out for it, the zoom as it was
-function ixLayout(ex) {
-  const width = Math.floor(ex.el.plot.clientWidth), old = ex.g;
-  ex.root.classList.toggle('ic-narrow', ex.root.clientWidth < 820);
-  if (width < 60 || (old && old.width === width)) return;
-  ex.g = Object.assign(ixGeometry(ex, width, 620), { width }, old && { zoom: old.zoom, x: old.x, y: old.y });
-  ixZoom(ex, 1);
-}
-
-// Zoom by a factor (0: whole matrix) about a point of the canvas; the view stays inside the matrix
-function ixZoom(ex, factor, px, py) {
-  const { g } = ex;
-  if (!g) return;
-  const max = Math.max(1, 48 / g.base), before = g.base * g.zoom;
-  const x = px === undefined ? g.side / 2 : px - g.left, y = py === undefined ? g.side / 2 : py - g.top;
-  g.zoom = factor ? Math.min(max, Math.max(1, g.zoom * factor)) : 1;
-  ixPan(ex, g.x + x / before - x / (g.base * g.zoom), g.y + y / before - y / (g.base * g.zoom));
-  const [out, into, whole] = ex.el.zoom.children;
-  out.disabled = whole.disabled = g.zoom <= 1;
-  into.disabled = g.zoom >= max;
-  ex.el.zoom.hidden = ex.el.zoomHint.hidden = max <= 1;
-  ex.el.plot.classList.toggle('ic-zoomed', g.zoom > 1);
-}
-
-// Move the view so that row y and column x come first, as far as the matrix goes
-function ixPan(ex, x, y) {
-  const { g, C } = ex, most = C - C / g.zoom;
-  g.x = Math.min(most, Math.max(0, x));
-  g.y = Math.min(most, Math.max(0, y));
-  ixDraw(ex);
-}
-
-// What lies under a point of the plot: {row, col} of a cell (one of them undefined at a name), or null
-function ixHit(ex, event) {
-  const { g, C, el } = ex, box = el.canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top, cell = g.base * g.zoom;
-  const inside = v => v >= 0 && v < C ? v : undefined;
-  const col = x >= g.left && x < g.left + g.side ? inside(Math.floor((x - g.left) / cell + g.x)) : undefined;
-  const row = y >= g.top && y < g.top + g.side ? inside(Math.floor((y - g.top) / cell + g.y)) : undefined;
-  return row === undefined && col === undefined || x > g.left + g.side || y > g.top + g.side ? null : { row, col, x, y };
-}
-
-// A cell in words, for the tooltip and for screen readers
-function ixCellWords(ex, t, p) {
-  const v = ex.shown, n = v.counts[t * ex.C + p], share = icPct(n / v.rows[t]), name = c => ex.names[c];
-  if (ex.s.which !== 'diff') return `true ${name(t)}, predicted ${name(p)}: ${icPlural(n, 'photo')}, ${share} of ${name(t)}`;
-  return `true ${name(t)}, predicted ${name(p)}: ${icPlural(n, 'photo')} in this run, ${icNum(ex.b.counts[t * ex.C + p])} in the other`;
-}
-
-// Tooltip at the pointer
-function ixTip(ex, hit) {
-  const { el, g } = ex, tip = el.tip;
-  tip.hidden = !hit;
-  if (!hit) return;
-  const t = ex.order[hit.row], p = ex.order[hit.col], line = (label, c) => icEl('div', {}, label, ixName(ex, c, 100));
-  if (t === undefined || p === undefined) tip.replaceChildren(line('', t === undefined ? p : t), icEl('div', { text: 'click for its figures' }));
-  else {
-    const v = ex.shown, n = v.counts[t * ex.C + p], shares = `, ${icPct(n / v.rows[t])} of the row, ${icPct(n / v.cols[p])} of the column`;
-    const more = ex.s.which === 'diff' ? ` here, ${icNum(ex.b.counts[t * ex.C + p])} in the other run` : shares;
-    tip.replaceChildren(line('true ', t), line('predicted ', p), icEl('div', { text: icPlural(n, 'photo') + more }));
-  }
-  tip.style.left = `${Math.max(0, Math.min(hit.x + 14, g.width - tip.offsetWidth - 2))}px`;
-  tip.style.top = `${hit.y + 20 + tip.offsetHeight > g.top + g.side ? hit.y - 10 - tip.offsetHeight : hit.y + 16}px`;
-}
-
-// Put the one grid cell where the chosen cell lies, with its name and numbers
-function ixCellPlace(ex) {
-  const { el, g, s } = ex, i = ex.at[s.t], j = ex.at[s.p], cell = g.base * g.zoom, px = v => `${Math.round(v)}px`;
-  el.cell.style.left = px((j - g.x) * cell);
-  el.cell.style.top = px((i - g.y) * cell);
-  el.cell.style.width = el.cell.style.height = px(Math.max(3, cell - 1));
-  el.row.setAttribute('aria-rowindex', i + 1);
-  el.cell.setAttribute('aria-rowindex', i + 1);
-  el.cell.setAttribute('aria-colindex', j + 1);
-  el.cell.setAttribute('aria-label', ixCellWords(ex, s.t, s.p));
-  el.cell.setAttribute('aria-selected', String(Boolean(s.pick && s.pick.t === s.t && s.pick.p === s.p)));
-}
-
-// Move the chosen cell to row i, column j and keep it in view
-function ixGo(ex, i, j) {
-  const { g, s, C } = ex, within = v => Math.min(C - 1, Math.max(0, v)), room = C / g.zoom;
-  i = within(i);
-  j = within(j);
-  s.t = ex.order[i];
-  s.p = ex.order[j];
-  const near = (v, k) => Math.min(k, Math.max(v, k + 1 - room));
-  ixPan(ex, near(g.x, j), near(g.y, i));
-  ex.say(ixCellWords(ex, s.t, s.p));
-}
-
-// Keys in the matrix
-function ixKey(ex, event) {
-  const { s, C, g } = ex, i = ex.at[s.t], j = ex.at[s.p], page = Math.max(1, Math.floor(C / g.zoom / 2)), far = event.ctrlKey || event.metaKey;
-  const moves = { ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1], ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], PageUp: [i - page, j],
-    PageDown: [i + page, j], Home: [far ? 0 : i, 0], End: [far ? C - 1 : i, C - 1] };
-  const zooms = { '+': 1.5, '=': 1.5, '-': 1 / 1.5, 0: 0 };
-  if (moves[event.key]) ixGo(ex, ...moves[event.key]);
-  else if (event.key === 'Enter' || event.key === ' ') ixPick(ex, { kind: 'cell', t: s.t, p: s.p });
-  else if (event.key in zooms && !far) {
-    const cell = g.base * g.zoom;
-    ixZoom(ex, zooms[event.key], g.left + (j - g.x + 0.5) * cell, g.top + (i - g.y + 0.5) * cell);
-    ixGo(ex, i, j);
-  }
-  else return;
-  event.preventDefault();
-  event.stopPropagation();
-}
-
-// Pointer and wheel on the matrix: click, hover, drag when zoomed, pinch, wheel
-function ixPointer(ex) {
-  const { el } = ex, down = new Map();
-  let moved = 0, spread = 0;
-  const gap = () => { const [a, b] = down.values(); return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY); };
-  el.plot.addEventListener('pointerdown', e => { down.set(e.pointerId, e); moved = down.size > 1 ? 99 : 0; spread = down.size === 2 ? gap() : 0; });
-  el.plot.addEventListener('pointermove', e => {
-    const was = down.get(e.pointerId), { g } = ex;
-    if (!g || !ex.scene) return;
-    if (!e.buttons) down.clear();
-    if (!was || !e.buttons) return ixTip(ex, e.pointerType === 'mouse' ? ixHit(ex, e) : null);
-    down.set(e.pointerId, e);
-    moved += Math.abs(e.clientX - was.clientX) + Math.abs(e.clientY - was.clientY);
-    if (moved < 5) return;
-    ixTip(ex, null);
-    el.plot.setPointerCapture(e.pointerId);
-    const box = el.canvas.getBoundingClientRect(), cell = g.base * g.zoom;
-    if (down.size === 2) { ixZoom(ex, gap() / spread, e.clientX - box.left, e.clientY - box.top); spread = gap(); }
-    else ixPan(ex, g.x - (e.clientX - was.clientX) / cell, g.y - (e.clientY - was.clientY) / cell);
-  });
-  for (const type of ['pointerup', 'pointercancel']) el.plot.addEventListener(type, e => down.delete(e.pointerId));
-  el.plot.addEventListener('pointerleave', () => ixTip(ex, null));
-  el.plot.addEventListener('click', e => {
-    if (moved >= 5 || !ex.scene) return;
-    ixClick(ex, e.target === el.cell ? { row: ex.at[ex.s.t], col: ex.at[ex.s.p] } : ixHit(ex, e)); // a screen reader clicks without a place
-  });
-  el.plot.addEventListener('wheel', e => ixWheel(ex, e), { passive: false });
-  el.grid.addEventListener('keydown', e => ixKey(ex, e));
-}
-
-// A click on a cell shows its photos, on a name the class
-function ixClick(ex, hit) {
-  if (!hit) return;
-  if (hit.row === undefined || hit.col === undefined) return ixOpenClass(ex, ex.order[hit.row === undefined ? hit.col : hit.row]);
-  ixGo(ex, hit.row, hit.col);
-  ex.el.cell.focus({ preventScroll: true });
-  ixPick(ex, { kind: 'cell', t: ex.s.t, p: ex.s.p });
-}
-
-// The wheel zooms about the pointer; where it can't zoom further, the page scrolls as usual
-function ixWheel(ex, event) {
-  const { g } = ex, hit = g && ex.scene && ixHit(ex, event);
-  if (!hit || hit.row === undefined || hit.col === undefined) return;
-  const into = event.deltaY < 0;
-  if (into ? g.zoom >= Math.max(1, 48 / g.base) : g.zoom <= 1) return;
-  event.preventDefault();
-  ixTip(ex, null);
-  ixZoom(ex, Math.exp(-Math.max(-80, Math.min(80, event.deltaY)) * 0.005), hit.x, hit.y);
-}
-
-// ---- panel ----
-
-// The tabs and their panels
-function ixPanel(ex) {
-  const { el } = ex;
-  el.tabs = icTabs('details', { photos: 'Photos', class: 'Class', lists: 'Lists', compare: 'Compare' }, name => ixTab(ex, name));
-  ixClassParts(ex);
-  ixListParts(ex);
-  return icEl('div', { class: 'ic-right' }, el.tabs.el);
-}
-
-// Open a tab
-function ixTab(ex, name) {
-  ex.s.tab = name;
-  ixFill(ex, 0);
-}
-
-// Fill the open panel, after a pause of `wait` ms while a slider moves
-function ixFill(ex, wait) {
-  const { el, s } = ex, fill = { photos: ixPhotosTab, class: ixClassTab, lists: ixListsTab, compare: ixCompareTab };
-  el.tabs.set(s.tab, { compare: s.other < 0 });
-  clearTimeout(ex.filling);
-  const go = () => { if (ex.a) fill[s.tab](ex); };
-  if (wait) ex.filling = setTimeout(go, wait); else go();
-}
-
-// Choose photos (a cell, a class' false ones, …) and show them
-function ixPick(ex, pick) {
-  ex.s.pick = pick;
-  if (pick.kind === 'cell') { ex.s.t = pick.t; ex.s.p = pick.p; ixGo(ex, ex.at[pick.t], ex.at[pick.p]); }
-  ixTab(ex, 'photos');
-}
-
-// Heading of the chosen photos, as nodes
-function ixPickTitle(ex, pick) {
-  const name = c => ixName(ex, c);
-  if (pick.kind === 'none') return ['Photos without a prediction'];
-  if (pick.kind === 'fp') return ['Other photos mistaken for ', name(pick.t)];
-  if (pick.kind === 'fn') return ['Photos of ', name(pick.t), ' that were missed'];
-  return pick.t === pick.p ? ['Photos of ', name(pick.t), ' that are right'] : ['Photos of ', name(pick.t), ' mistaken for ', name(pick.p)];
-}
-
-// The chosen photos in a run, most confident first
-function ixPickIds(ex, view, { kind, t, p }) {
-  if (kind === 'fp') return ixByConf(ixWhere(ex, i => view.pred[i] === t && ex.targets[i] !== t), view.conf);
-  if (kind === 'fn') return ixByConf(ixWhere(ex, i => view.pred[i] !== t && ex.targets[i] === t), view.conf);
-  return ixByConf(kind === 'none' ? ixCell(ex, view, -1) : ixCell(ex, view, t, p), view.conf);
-}
-
-// Tab 'Photos': the chosen cell; in a difference, the photos that are in it in one of the runs only
-function ixPhotosTab(ex) {
-  const { s, el: { tabs: { panels: { photos: box } } } } = ex;
-  const hint = 'Click a cell of the matrix to see its photos: those on the diagonal are right, all others are errors.';
-  if (!s.pick) return box.replaceChildren(icEl('p', { class: 'ic-empty', text: hint }));
-  const heading = icEl('h3', {}, ixPickTitle(ex, s.pick)), count = icEl('p', { class: 'ic-note' });
-  box.replaceChildren(heading, count);
-  if (s.which === 'diff' && s.pick.kind === 'cell') {
-    const here = ixPickIds(ex, ex.a, s.pick), there = ixPickIds(ex, ex.b, s.pick), inHere = new Set(here), inThere = new Set(there);
-    const only = here.filter(i => !inThere.has(i)), gone = there.filter(i => !inHere.has(i));
-    count.textContent = `${icPlural(only.length, 'photo')} only in this run, ${icNum(gone.length)} only in the other, `
-      + `${icNum(here.length - only.length)} in both.`;
-    return ixPages(ex, box, [...only, ...gone], ex.a, { both: true, label: heading.textContent });
-  }
-  const ids = ixPickIds(ex, ex.shown, s.pick);
-  const how = `${s.pick.kind === 'none' ? '' : ', the most confident first'}${ex.shown === ex.b ? ', in the other run' : ''}.`;
-  count.textContent = ids.length ? icPlural(ids.length, 'photo') + how : 'No such photo.';
-  ixPages(ex, box, ids, ex.shown, { label: heading.textContent });
-}
-
-// A photo's prediction as a line: class and probability
-function ixAnswer(ex, view, id, label) {
-  const p = view.pred[id];
-  if (p >= ex.C) return icEl('span', { class: 'ic-pair' }, `${label} `, icEl('span', { text: 'no prediction' }));
-  const prob = icEl('span', { class: 'ic-prob', text: icPct(view.conf[id] / 65535) });
-  return icEl('span', { class: `ic-pair ${p === ex.targets[id] ? 'ic-right-answer' : 'ic-wrong-answer'}` }, `${label} `, icName(ex.names[p]), prob);
-}
-
-// Photos of a run in pages, each opening large; opts: label, both (predictions of both runs)
-function ixPages(ex, box, ids, view, opts) {
-  const lines = photo => [icEl('span', { class: 'ic-pair' }, 'true ', icName(ex.names[ex.targets[photo.id]])),
-    ...(opts.both ? [ixAnswer(ex, ex.a, photo.id, 'this'), ixAnswer(ex, ex.b, photo.id, 'other')] : [ixAnswer(ex, view, photo.id, 'pred.')])];
-  icPages(box, ids, part => ex.host.photos(part), { label: opts.label, lines, open: (photo, k, gallery) => ixPhoto(ex, ids, k, view, gallery) });
-}
-
-// A photo large, with its probabilities and the training photos most like it; arrow keys go through the list
-function ixPhoto(ex, ids, k, view, gallery) {
-  const node = icEl('div', { class: 'ic-photo' }), place = icEl('span', { class: 'ic-note', 'aria-live': 'polite' });
-  const step = d => { if (ids[k + d] !== undefined) { k += d; show(); } };
-  const prev = icButton('‹ previous', () => step(-1)), next = icButton('next ›', () => step(1));
-  const dialog = icDialog(ex.root, 'Photo', icEl('div', {}, node, icEl('div', { class: 'ic-photo-nav' }, prev, place, next)), {
-    key: e => { const d = { ArrowLeft: -1, ArrowRight: 1 }[e.key]; if (d) { e.preventDefault(); step(d); } },
-    close: () => gallery.focus(Math.min(k, gallery.photos.length - 1)),
-  });
-  const show = async () => {
-    const mine = k;
-    place.textContent = `${icNum(k + 1)} of ${icNum(ids.length)}`;
-    prev.setAttribute('aria-disabled', String(k === 0));
-    next.setAttribute('aria-disabled', String(k === ids.length - 1));
-    node.setAttribute('aria-busy', 'true');
-    if (!node.firstChild) icBusy(node, 'Loading the photo …');
-    try {
-      const photo = await ex.host.photo(view.run, view.epoch, ids[k]);
-      if (mine !== k || !node.isConnected) return;
-      dialog.title(icCut(photo.file, 80));
-      node.replaceChildren(...ixPhotoParts(ex, view, ids[k], photo));
-    } catch (error) { if (mine === k) icError(node, error.message); }
-    if (mine === k) node.removeAttribute('aria-busy');
-  };
-  show();
-}
-
-// Image, prediction, probabilities as bars, nearest training photos
-function ixPhotoParts(ex, view, id, photo) {
-  const truth = ex.targets[id], mark = c => (c === truth ? 'ic-truth' : ''), prob = p => icEl('span', { class: 'ic-prob', text: icPct(p) });
-  const level = p => icEl('span', { class: 'ic-track' }, icEl('span', { class: 'ic-level', style: { width: `${100 * p}%` } }));
-  const bar = ([c, p]) => icEl('li', { class: mark(c) }, icName(ex.names[c]), level(p), prob(p));
-  const alike = x => icEl('span', { class: 'ic-note', title: x.file, text: `similarity ${x.similarity.toFixed(2)}` });
-  const near = photo.nearest.map(x => icEl('li', { class: mark(x.label) }, icThumb(x.thumb, 'photo is gone'), icName(ex.names[x.label]), alike(x)));
-  const gone = icEl('p', { class: 'ic-empty', text: photo.note || 'the photo is gone' });
-  const image = photo.image ? [icEl('img', { src: photo.image, alt: `test photo ${photo.file}` }), photo.note && icNote(photo.note)] : gone;
-  const rest = photo.rest > 0.0005 && icEl('li', { class: 'ic-note', text: `all other classes together ${icPct(photo.rest)}` });
-  return [
-    icEl('div', { class: 'ic-photo-image' }, image),
-    icEl('div', { class: 'ic-photo-facts' },
-      icEl('p', { class: 'ic-verdict' }, icEl('span', { class: 'ic-pair' }, 'true ', icName(ex.names[truth])), ixAnswer(ex, view, id, 'predicted')),
-      icEl('h4', { text: 'How sure the model is' }), icEl('ul', { class: 'ic-bars' }, photo.probs.map(bar), rest),
-      icEl('h4', { text: 'Looks most like these training photos' }),
-      near.length ? icEl('ul', { class: 'ic-near' }, near) : icNote(photo.why || 'none are known')),
-  ];
-}
-
-// ---- class ----
-
-// Parts of the tab 'Class' that stay: the drop-down
-function ixClassParts(ex) {
-  const { el } = ex, names = ex.names.map((name, c) => [c, name]).sort((a, b) => a[1].localeCompare(b[1], undefined, { numeric: true }));
-  el.classes = icSelect('class', names, ex.s.cls, v => { ex.s.cls = Number(v); ixClassTab(ex); });
-  el.classBox = icEl('div');
-  el.tabs.panels.class.append(el.classes, el.classBox);
-}
-
-// Show a class
-function ixOpenClass(ex, c) {
-  ex.s.cls = c;
-  ixTab(ex, 'class');
-}
-
-// Tab 'Class': figures in sentences, then the threshold
-function ixClassTab(ex) {
-  const { el, s } = ex, c = s.cls, f = ixClass(ex, ex.shown, c), name = () => ixName(ex, c, 40);
-  el.classes.querySelector('select').value = String(c);
-  const row = (label, title, value, range, ...words) => icEl('tr', { title }, icEl('th', { scope: 'row', text: label }),
-    icEl('td', { class: 'ic-figure' }, value, range && icEl('div', { class: 'ic-note', text: range })), icEl('td', {}, words));
-  const see = kind => icButton('see them', () => ixPick(ex, { kind, t: c }), { class: 'ic-link' });
-  const photos = n => icPlural(n, 'photo'), called = f.tp + f.fp;
-  const table = icEl('table', { class: 'ic-table' }, icEl('tbody', {},
-    row('TP', 'true positives', icNum(f.tp), '', `${photos(f.tp)} of `, name(), f.tp === 1 ? ' was found.' : ' were found.'),
-    row('FN', 'false negatives', icNum(f.fn), '', `${photos(f.fn)} of `, name(), f.fn === 1 ? ' was missed. ' : ' were missed. ', f.fn ? see('fn') : null),
-    row('FP', 'false positives', icNum(f.fp), '', `${photos(f.fp)} of other classes ${f.fp === 1 ? 'was' : 'were'} mistaken for `, name(), '. ',
-      f.fp ? see('fp') : null),
-    row('TN', 'true negatives', icNum(f.tn), '', `${photos(f.tn)} of other classes ${f.tn === 1 ? 'was' : 'were'} rightly not called `, name(), '.'),
-    row('Precision', 'TP / (TP + FP), with its 95 % interval', icPct(f.precision), icRange(f.precisionCI),
-      called ? `Of the ${photos(called)} called ` : 'No photo was called ', name(), called ? `, ${icNum(f.tp)} are it.` : '.'),
-    row('Recall', 'TP / (TP + FN), with its 95 % interval', icPct(f.recall), icRange(f.recallCI),
-      f.support ? `Of the ${photos(f.support)} of ` : 'The test set has no photo of ', name(), f.support ? `, ${icNum(f.tp)} were found.` : '.'),
-    row('F1', 'harmonic mean of precision and recall; a mean of two shares has no such interval', icPct(f.f1), '',
-      'Precision and recall in one figure; high only if both are.'),
-    row('Support', 'test photos of this class', icNum(f.support), '', `Test photos of `, name(), `: ${icPct(f.support / ex.n)} of all.`)));
-  const curve = icEl('div', { class: 'ic-curve' });
-  const note = icNote(`${ixRunName(ex, ex.shown.run)}, epoch ${ex.shown.epoch + 1}; ranges are 95 % intervals${ex.groups ? ', by groups of photos that belong together' : ''}.`);
-  el.classBox.replaceChildren(note, table, icEl('h3', {}, 'When to call a photo ', name()), curve);
-  ixThreshold(ex, curve, c, f.support);
-}
-
-// Threshold slider and precision-recall curve of class c against the rest
-async function ixThreshold(ex, box, c, support) {
-  icBusy(box);
-  let pr;
-  try { pr = await ex.host.pr(ex.shown.run, ex.shown.epoch, c); } catch (error) { return icError(box, error.message); }
-  if (ex.dead || !box.isConnected) return;
-  const { s } = ex, precision = pr.tp.map((tp, t) => tp / (tp + pr.fp[t])), recall = pr.tp.map(tp => tp / support), svg = icCurve(precision, recall);
-  const words = icEl('p', { 'aria-live': 'polite' }), shown = icEl('output', { class: 'ic-epoch-text' });
-  const slider = icEl('input', { type: 'range', min: 0, max: 100, step: 1, value: s.threshold, on: { input: () => set(Number(slider.value)) } });
-  const set = t => {
-    s.threshold = t;
-    const { tp, fp } = { tp: pr.tp[t], fp: pr.fp[t] };
-    shown.textContent = `${t} %`;
-    slider.setAttribute('aria-valuetext', `${t} per cent`);
-    svg.mark(t);
-    words.replaceChildren('Found: ', icEl('strong', { text: `${icNum(tp)} of ${icNum(support)}` }), ` (recall ${icPct(recall[t])}). False: `,
-      icEl('strong', { text: icNum(fp) }), ` of ${icNum(tp + fp)} called it (precision ${icPct(precision[t])}).`);
-  };
-  const label = icEl('span', { text: 'when its probability is at least' });
-  box.replaceChildren(icEl('label', { class: 'ic-field' }, label, icEl('span', { class: 'ic-epoch-row' }, slider, shown)), words, svg.el,
-    icNote('A higher threshold finds fewer photos and makes fewer mistakes. Each photo is judged for this class alone, '
-      + 'so the figures differ from the table above, where the most probable class counts.'));
-  set(s.threshold);
-}
-
-// ---- lists ----
-
-// Parts of the tab 'Lists' that stay: which list
-function ixListParts(ex) {
-  const { el, s } = ex;
-  const lists = [['pairs', 'most confused'], ['worst', 'surest errors'], ['unsure', 'most unsure']];
-  el.lists = icSegment('which list', lists, s.list, v => { s.list = v; ixListsTab(ex); });
-  el.listBox = icEl('div');
-  el.tabs.panels.lists.append(el.lists.el, el.listBox);
-}
-
-// Tab 'Lists': most confused pairs, most confident errors, most unsure photos
-function ixListsTab(ex) {
-  const { el: { listBox: box }, s, C, targets } = ex, v = ex.shown;
-  if (s.list === 'pairs') return box.replaceChildren(ixPairs(ex, v));
-  const worst = s.list === 'worst', ids = ixByConf(ixWhere(ex, i => v.pred[i] < C && (!worst || v.pred[i] !== targets[i])), v.conf, !worst);
-  const text = worst ? 'The errors the model is surest of: look here for wrong labels, and for photos that show something else.'
-    : 'Photos whose most probable class has the lowest probability, right or wrong.';
-  box.replaceChildren(icEl('p', { class: 'ic-note', text: ids.length ? text : 'No such photo.' }));
-  ixPages(ex, box, ids, v, { label: worst ? 'surest errors' : 'most unsure photos' });
-}
-
-// The 30 most confused pairs as a table; a click chooses the cell
-function ixPairs(ex, v) {
-  const { C } = ex, cells = [];
-  for (let k = 0; k < C * C; k++) if (v.counts[k] && Math.floor(k / C) !== k % C) cells.push(k);
-  if (!cells.length) return icEl('p', { class: 'ic-empty', text: 'No two classes are confused.' });
-  const row = k => {
-    const t = Math.floor(k / C), p = k % C;
-    const pair = [ixName(ex, t, 40), ' → ', ixName(ex, p, 40)];
-    const open = icButton(null, () => ixPick(ex, { kind: 'cell', t, p }), { class: 'ic-link' }, pair);
-    return icEl('tr', {}, icEl('td', {}, open), icFigure(icNum(v.counts[k])), icFigure(icPct(v.counts[k] / v.rows[t])));
-  };
-  const rows = cells.sort((a, b) => v.counts[b] - v.counts[a] || a - b).slice(0, 30).map(row);
-  const table = icTable(['true → predicted', 'photos', 'of the true'], rows);
-  return icEl('div', {}, table, cells.length > 30 && icNote(`30 of ${icPlural(cells.length, 'pair')}.`));
-}
-
-// ---- compare ----
-
-// Tab 'Compare': accuracies, what was mended and broken, whether that is more than chance, two small matrices
-function ixCompareTab(ex) {
-  const { a, b, s, targets, el: { tabs: { panels: { compare: box } } } } = ex;
-  const mended = ixWhere(ex, i => a.pred[i] === targets[i] && b.pred[i] !== targets[i]);
-  const broken = ixWhere(ex, i => a.pred[i] !== targets[i] && b.pred[i] === targets[i]);
-  const points = 100 * (a.right - b.right) / ex.n;
-  const row = (label, v) => icEl('tr', {}, icEl('th', { scope: 'row' }, label, ': ', icName(icCut(ixRunName(ex, v.run), 60)), `, epoch ${v.epoch + 1}`),
-    icFigure(icPct(v.right / v.n)), icFigure(ixRange(ex, v)));
-  const gap = `${Math.abs(points).toFixed(1)} points ${points < 0 ? 'less' : 'more'}`;
-  const minis = icEl('div', { class: 'ic-minis' }), gallery = icEl('div');
-  const list = (ids, word) => {
-    gallery.replaceChildren(icEl('h3', { text: `${word[0].toUpperCase()}${word.slice(1)}: ${icPlural(ids.length, 'photo')}` }));
-    ixPages(ex, gallery, ids, a, { both: true, label: word });
-  };
-  const choose = v => { s.moved = v; list(...(v === 'mended' ? [ixByConf(mended, a.conf), 'mended'] : [ixByConf(broken, a.conf), 'broken'])); };
-  box.replaceChildren(
-    icTable(['run', 'accuracy', '95 % interval'], [row('this', a), row('other', b)]),
-    icEl('p', {}, `This run is ${points ? gap : 'exactly as'} accurate: of the other’s errors it mends `,
-      icEl('strong', { text: icPlural(mended.length, 'photo') }), ', and it breaks ', icEl('strong', { text: icNum(broken.length) }),
-      ' that the other has right. ',
-      ...ixVerdict(ex)),
-    icEl('p', { class: 'ic-note', text: 'This run is taken at the epoch of the slider, the other at its last.' }),
-    minis, icSegment('which photos', [['mended', 'mended'], ['broken', 'broken']], s.moved, choose).el, gallery);
-  ixMinis(ex, minis);
-  choose(s.moved);
-}
-
-// Is the difference more than chance? Tested after the last epoch only, because who tries every epoch finds something; and p is
-// multiplied by the number of pairs of runs (Bonferroni), because any of them can be chosen here. The answer speaks of these two
-// classifiers on other test photos; what other draws of training photos would do, a study of several seeds says
-function ixVerdict(ex) {
-  const { data: { runs }, s, a, b, targets, groups } = ex, pairs = runs.length * (runs.length - 1) / 2;
-  const gain = i => (a.pred[i] === targets[i]) - (b.pred[i] === targets[i]);
-  if (!ixWhere(ex, gain).length) return ['Both runs are right and wrong on the same photos.'];
-  if (s.epoch < runs[s.run].epochs - 1) return ['These are counts: whether runs differ by more than chance is tested after the last epoch only.'];
-  const d = ixDifference(ex.n, gain, groups), p = Math.min(1, pairs * d.p);
-  const words = `${ixP(p)}${pairs > 1 ? ` after correction for ${icNum(pairs)} pairs of runs` : ''}`;
-  const test = groups ? 'Student’s t over groups of photos that belong together' : 'McNemar’s exact test, on the photos that only one run has right';
-  const said = p < 0.05 ? `On other test photos they would differ in the same direction (${words}).` : `This could be chance (${words}).`;
-  const signed = x => `${x < 0 ? '−' : '+'}${Math.abs(100 * x).toFixed(1)}`;
-  return [`The 95 % interval of the difference is ${signed(d.low)} to ${signed(d.high)} points. `,
-    icEl('span', { title: `${test}, two-sided, with Bonferroni’s correction`, text: said }),
-    ` This compares these two classifiers${groups ? `, by ${icNum(new Set(groups).size)} groups of test photos that belong together` : ''}; `
-    + 'the luck of the draw of training photos is not in it.'];
-}
-
-// 'p = 0.003'
-function ixP(p) { return p < 0.001 ? 'p < 0.001' : `p = ${p.toFixed(p < 0.1 ? 3 : 2)}`; }
-
-// Small matrices of both runs side by side
-function ixMinis(ex, box) {
-  const side = Math.floor(Math.min(220, (box.clientWidth - 12) / 2));
-  if (side < 90) return;
-  for (const [v, label] of [[ex.a, 'this run'], [ex.b, 'other run']]) {
-    const canvas = icEl('canvas', { role: 'img', 'aria-label': `matrix of ${label}: accuracy ${icPct(v.right / v.n)}` });
-    const g = { left: 0, top: 0, side, base: side / ex.C, zoom: 1, x: 0, y: 0 };
-    ixPaint(ex, icCanvasPainter(icCanvas(canvas, side, side)), g, ixScene(ex, v, null));
-    box.append(icEl('figure', {}, canvas, icEl('figcaption', { class: 'ic-note', text: label })));
-  }
-}
-
-// ---- export ----
-
-// Button and list of what can be saved
-function ixExportMenu(ex) {
-  const id = icId('export'), list = icEl('div', { id, class: 'ic-menu', hidden: true });
-  const button = icButton('Export', () => open(list.hidden), { 'aria-expanded': 'false', 'aria-controls': id });
-  const open = on => { list.hidden = !on; button.setAttribute('aria-expanded', String(on)); };
-  const item = (text, fn) => icButton(text, () => { open(false); button.focus(); if (ex.scene) fn(ex); });
-  list.append(item('Matrix as PNG', ixSavePng), item('Matrix as SVG', ixSaveSvg), item('Figures of the classes as CSV', ixSaveFigures),
-    item('Matrix as CSV', ixSaveMatrix));
-  const box = icEl('div', { class: 'ic-export' }, button, list);
-  box.addEventListener('keydown', e => { if (e.key === 'Escape' && !list.hidden) { e.stopPropagation(); open(false); button.focus(); } });
-  ex.bag.on(document, 'pointerdown', e => { if (!box.contains(e.target)) open(false); });
-  return box;
-}
-
-// File name from run and epoch, only characters that every system takes
-function ixFileName(ex, what, ext) {
-  const v = ex.shown, run = ex.data.runs[v.run].run.replace(/[^\w.-]+/g, '-').slice(0, 60);
-  return `${what}-${run}-epoch-${v.epoch + 1}${ex.s.which === 'diff' && what !== 'classes' ? '-difference' : ''}.${ext}`;
-}
-
-// Paint the whole matrix with a title for a file; make(width, height) gives the painter
-function ixExport(ex, make) {
-  const cell = ex.C <= 5 ? 90 : ex.C <= 12 ? 48 : ex.C <= 40 ? 28 : ex.C <= 100 ? 16 : 12, title = 46, g = ixGeometry(ex, 190 + cell * ex.C, cell * ex.C);
-  Object.assign(g, { left: Math.ceil(g.left), top: Math.ceil(g.top) });
-  const width = Math.max(g.left + g.side + 8, 420), painter = make(width, g.top + g.side + 8 + title, title);
-  const v = ex.shown, text = ex.s.which === 'diff' ? 'this run minus the other' : `accuracy ${icPct(v.right / v.n)} (95 % interval ${ixRange(ex, v)}), ${icPlural(v.n, 'photo')}`;
-  painter.text(ixShort(ex, `${ixRunName(ex, v.run)}, epoch ${v.epoch + 1}`, width - 16, 13), 8, 16 - title, 13, ixInk, 'left');
-  painter.text(ixShort(ex, text, width - 16, 12), 8, 34 - title, 12, ixSoftInk, 'left');
-  ixPaint(ex, painter, g, ex.scene);
-}
-
-// Save the matrix as a picture of pixels, twice as fine as on paper
-function ixSavePng(ex) {
-  const canvas = icEl('canvas');
-  ixExport(ex, (width, height, title) => {
-    canvas.width = width * 2;
-    canvas.height = height * 2;
-    const ctx = canvas.getContext('2d');
-    ctx.scale(2, 2);
-    ctx.fillStyle = IC_PALETTE.colours.paper;
-    ctx.fillRect(0, 0, width, height);
-    ctx.translate(0, title);
-    return icCanvasPainter(ctx);
-  });
-  canvas.toBlob(blob => icDownload(ixFileName(ex, 'confusion', 'png'), blob));
-}
-
-// Save the matrix as SVG with text that stays text
-function ixSaveSvg(ex) {
-  const painter = icSvgPainter();
-  let head = '';
-  ixExport(ex, (width, height, title) => {
-    head = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 ${-title} ${width} ${height}" `
-      + `font-family="system-ui, sans-serif"><rect y="${-title}" width="${width}" height="${height}" fill="${IC_PALETTE.colours.paper}"/>`;
-    return painter;
-  });
-  const svg = `<?xml version="1.0" encoding="UTF-8"?>\n${head}${painter.out.join('\n')}</svg>\n`;
-  icDownload(ixFileName(ex, 'confusion', 'svg'), new Blob([svg], { type: 'image/svg+xml' }));
-}
-
-// Save the figures of each class
-function ixSaveFigures(ex) {
-  const head = ['class', 'tp', 'fp', 'fn', 'tn', 'precision', 'precision_low', 'precision_high', 'recall', 'recall_low', 'recall_high', 'f1', 'support'];
-  const row = c => {
-    const f = ixClass(ex, ex.shown, c);
-    return [ex.names[c], f.tp, f.fp, f.fn, f.tn, f.precision, ...f.precisionCI, f.recall, ...f.recallCI, f.f1, f.support];
-  };
-  icDownload(ixFileName(ex, 'classes', 'csv'), new Blob([icCsv([head, ...ex.order.map(row)])], { type: 'text/csv' }));
-}
-
-// Save the counts of the matrix (of the difference, the differences), one row for each true class
-function ixSaveMatrix(ex) {
-  const { C, order, shown, b } = ex, minus = ex.s.which === 'diff' ? b.counts : new Int32Array(C * C);
-  const none = t => shown.rows[t] - order.reduce((sum, p) => sum + shown.counts[t * C + p], 0), extra = ex.s.which !== 'diff' && shown.none;
-  const rows = order.map(t => [ex.names[t], ...order.map(p => shown.counts[t * C + p] - minus[t * C + p]), ...(extra ? [none(t)] : [])]);
-  const head = ['true \\ predicted', ...order.map(c => ex.names[c]), ...(extra ? ['no prediction'] : [])];
-  icDownload(ixFileName(ex, 'matrix', 'csv'), new Blob([icCsv([head, ...rows])], { type: 'text/csv' }));
-}
-
-// ---- start ----
-
-// Fetch what is missing, then show; `wait` delays the panel while a slider moves
-async function ixShow(ex, wait = 0) {
-  const mine = ++ex.asked, { s } = ex;
-  try {
-    await ixLoad(ex, s.run);
-    if (s.other >= 0) await ixLoad(ex, s.other);
-  } catch (error) {
-    if (mine === ex.asked && !ex.dead) icError(ex.el.status, error.message);
-    return;
-  }
-  if (mine !== ex.asked || ex.dead) return;
-  ex.el.status.replaceChildren();
-  ixRender(ex, wait);
-}
-
-// Show the state: head, totals, matrix, panel
-function ixRender(ex, wait = 0) {
-  const { s } = ex;
-  if (!ex.loaded[s.run] || (s.other >= 0 && !ex.loaded[s.other])) return;
-  ex.a = ixView(ex, s.run, s.epoch);
-  ex.b = s.other >= 0 ? ixView(ex, s.other, ex.data.runs[s.other].epochs - 1) : null;
-  if (!ex.b) s.which = 'this';
-  ex.shown = s.which === 'other' ? ex.b : ex.a;
-  ixHeadState(ex);
-  ixSummary(ex);
-  ixRedraw(ex);
-  if (s.tab !== 'compare') ixFill(ex, wait);
-}
-
-// Show the matrix anew, where only its numbers or its order changed; the small matrices go with it
-function ixRedraw(ex) {
-  if (!ex.a) return;
-  ex.scene = ixScene(ex, ex.shown, ex.s.which === 'diff' ? ex.b : null);
-  ixLegends(ex);
-  ixDraw(ex);
-  if (ex.s.tab === 'compare') ixFill(ex, 200);
-}
-
-// What is chosen at first
-function ixStart(run, epochs, C, order) {
-  return { run, epoch: epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15, t: order[0], p: order[0], pick: null,
-    tab: 'photos', cls: order[0], list: 'pairs', threshold: 50, moved: 'mended' };
-}
-
-// The explorer in root; host answers run(i), photos(ids), photo(i, epoch, id), pr(i, epoch, class)
-function imgclsExplorer(root, data, host) {
-  icRoot(root, 'ic-explorer');
-  if (!data.n || !data.classes.length || !data.runs.length) {
-    icError(root, 'Nothing to show: the explorer needs at least one test photo, one class and one run.');
-    return { destroy() { root.replaceChildren(); } };
-  }
-  const run = Math.min(data.runs.length - 1, Math.max(0, data.start || 0)), C = data.classes.length, fields = ixFields(data.runs);
-  const unique = new Set(data.runs.map(r => JSON.stringify(fields.map(f => r.fields[f])))).size === data.runs.length;
-  const ex = { root, data, host, C, n: data.n, names: data.classes, targets: icU16(data.targets),
-    groups: data.groups ? icU32(data.groups) : null, el: {}, bag: icBag(), measure: icMeasure(),
-    fields, unique, asked: 0, loaded: [], loading: [], views: new Map(), short: new Map(), s: ixStart(run, data.runs[run].epochs, C, data.order) };
-  ixOrder(ex);
-  ixHead(ex);
-  ex.el.status = icEl('div', { class: 'ic-status' });
-  root.append(ex.el.status, icEl('div', { class: 'ic-body' }, ixMatrix(ex), ixPanel(ex)));
-  ex.say = icLive(root);
-  ixPlay(ex, false);
-  ixPointer(ex);
-  ixLayout(ex);
-  const watch = new ResizeObserver(() => ixLayout(ex));
-  watch.observe(root);
-  ex.bag.add(() => { watch.disconnect(); clearInterval(ex.playing); clearTimeout(ex.filling); });
-  icBusy(ex.el.status, 'Loading the run …');
-  ixShow(ex);
-  return { destroy() { ex.dead = true; ex.bag.clear(); root.replaceChildren(); } };
-}
+/* js/ 928e83848df3f59b87f67538db57c8a50846cd09503b3daf62bd7b25926210bb */
+"use strict";var imgcls=(()=>{var Yt=Object.defineProperty;var Po=Object.getOwnPropertyDescriptor;var Io=Object.getOwnPropertyNames;var Oo=Object.prototype.hasOwnProperty;var Co=(t,e)=>{for(var o in e)Yt(t,o,{get:e[o],enumerable:!0})},Lo=(t,e,o,n)=>{if(e&&typeof e=="object"||typeof e=="function")for(let s of Io(e))!Oo.call(t,s)&&s!==o&&Yt(t,s,{get:()=>e[s],enumerable:!(n=Po(e,s))||n.enumerable});return t};var Ho=t=>Lo(Yt({},"__esModule",{value:!0}),t);var Vn={};Co(Vn,{kernelHost:()=>be,open:()=>qn,show:()=>Dn,widget:()=>Wn});var Gt=t=>t?`data:image/jpeg;base64,${t}`:null,we=(t,e)=>o=>{let n=JSON.parse(document.getElementById(`${o}-data`)?.textContent||"");t(document.getElementById(o),n.data,e(n))};var ye=t=>Uint8Array.from(atob(t),e=>e.charCodeAt(0)),x=t=>typeof t=="string"?new Uint16Array(ye(t).buffer):t,ve=t=>new Uint32Array(ye(t).buffer);var zo="This file keeps the figures behind the threshold for the last epoch only.",Ae={run:t=>({...t,pred:x(t.pred),conf:x(t.conf)})};function _e(t){let{data:{n:e,classes:o},runs:n,thumbs:s,files:r,missing:i,top:a}=t,c=l=>({id:l,thumb:Gt(s[l]),file:r[l],note:s[l]?"":i}),p=(l,h,u)=>{let f=n[l],m=f.kept.indexOf(h);if(m<0){let w=x(f.pred)[h*e+u];return w===65535?[]:[[w,x(f.conf)[h*e+u]/65535]]}let $=(m*e+u)*a,{index:b,p:g}=f.top||={index:x(f.top_index),p:x(f.top_p)};return Array.from({length:a},(w,T)=>[b[$+T],g[$+T]/65535])};return{async run(l){return{pred:x(n[l].pred),conf:x(n[l].conf)}},async photos(l){return l.map(c)},async photo(l,h,u){let{file:f,thumb:m,note:$}=c(u),b=p(l,h,u),g=(t.nearest[u]||[]).map(([T,E])=>({...t.train[T],thumb:Gt(t.train[T].thumb),similarity:E})),w=Math.max(0,1-b.reduce((T,[,E])=>T+E,0));return{image:m,file:f,note:$,probs:b,rest:w,nearest:g,why:g.length?"":t.why}},async pr(l,h,u){let f=n[l],m=f.kept.indexOf(h),$=(m*o.length+u)*202;if(m<0)throw new Error(zo);let b=f.curves||=x(f.pr),g=w=>Array.from(b.subarray($+w,$+w+101));return{tp:g(0),fp:g(101)}}}}var Jt=globalThis,Me=t=>t,_t=Jt.trustedTypes,ke=_t?_t.createPolicy("lit-html",{createHTML:t=>t}):void 0,Kt="$lit$",H=`lit$${Math.random().toFixed(9).slice(2)}$`,Zt="?"+H,Ro=`<${Zt}>`,W=document,dt=()=>W.createComment(""),ft=t=>t===null||typeof t!="object"&&typeof t!="function",Qt=Array.isArray,Pe=t=>Qt(t)||typeof t?.[Symbol.iterator]=="function",Xt=`[ 	
+\f\r]`,ut=/<(?:(!--|\/[^a-zA-Z])|(\/?[a-zA-Z][^>\s]*)|(\/?$))/g,Te=/-->/g,xe=/>/g,D=RegExp(`>|${Xt}(?:([^\\s"'>=/]+)(${Xt}*=${Xt}*(?:[^ 	
+\f\r"'\`<>=]|("|')|))|$)`,"g"),Ee=/'/g,Ne=/"/g,Ie=/^(?:script|style|textarea|title)$/i,te=t=>(e,...o)=>({_$litType$:t,strings:e,values:o}),d=te(1),ee=te(2),Qn=te(3),O=Symbol.for("lit-noChange"),A=Symbol.for("lit-nothing"),Se=new WeakMap,q=W.createTreeWalker(W,129);function Oe(t,e){if(!Qt(t)||!t.hasOwnProperty("raw"))throw Error("invalid template strings array");return ke!==void 0?ke.createHTML(e):e}var Ce=(t,e)=>{let o=t.length-1,n=[],s,r=e===2?"<svg>":e===3?"<math>":"",i=ut;for(let a=0;a<o;a++){let c=t[a],p,l,h=-1,u=0;for(;u<c.length&&(i.lastIndex=u,l=i.exec(c),l!==null);)u=i.lastIndex,i===ut?l[1]==="!--"?i=Te:l[1]!==void 0?i=xe:l[2]!==void 0?(Ie.test(l[2])&&(s=RegExp("</"+l[2],"g")),i=D):l[3]!==void 0&&(i=D):i===D?l[0]===">"?(i=s??ut,h=-1):l[1]===void 0?h=-2:(h=i.lastIndex-l[2].length,p=l[1],i=l[3]===void 0?D:l[3]==='"'?Ne:Ee):i===Ne||i===Ee?i=D:i===Te||i===xe?i=ut:(i=D,s=void 0);let f=i===D&&t[a+1].startsWith("/>")?" ":"";r+=i===ut?c+Ro:h>=0?(n.push(p),c.slice(0,h)+Kt+c.slice(h)+H+f):c+H+(h===-2?a:f)}return[Oe(t,r+(t[o]||"<?>")+(e===2?"</svg>":e===3?"</math>":"")),n]},mt=class t{constructor({strings:e,_$litType$:o},n){let s;this.parts=[];let r=0,i=0,a=e.length-1,c=this.parts,[p,l]=Ce(e,o);if(this.el=t.createElement(p,n),q.currentNode=this.el.content,o===2||o===3){let h=this.el.content.firstChild;h.replaceWith(...h.childNodes)}for(;(s=q.nextNode())!==null&&c.length<a;){if(s.nodeType===1){if(s.hasAttributes())for(let h of s.getAttributeNames())if(h.endsWith(Kt)){let u=l[i++],f=s.getAttribute(h).split(H),m=/([.?@])?(.*)/.exec(u);c.push({type:1,index:r,name:m[2],strings:f,ctor:m[1]==="."?kt:m[1]==="?"?Tt:m[1]==="@"?xt:Y}),s.removeAttribute(h)}else h.startsWith(H)&&(c.push({type:6,index:r}),s.removeAttribute(h));if(Ie.test(s.tagName)){let h=s.textContent.split(H),u=h.length-1;if(u>0){s.textContent=_t?_t.emptyScript:"";for(let f=0;f<u;f++)s.append(h[f],dt()),q.nextNode(),c.push({type:2,index:++r});s.append(h[u],dt())}}}else if(s.nodeType===8)if(s.data===Zt)c.push({type:2,index:r});else{let h=-1;for(;(h=s.data.indexOf(H,h+1))!==-1;)c.push({type:7,index:r}),h+=H.length-1}r++}}static createElement(e,o){let n=W.createElement("template");return n.innerHTML=e,n}};function V(t,e,o=t,n){if(e===O)return e;let s=n!==void 0?o._$Co?.[n]:o._$Cl,r=ft(e)?void 0:e._$litDirective$;return s?.constructor!==r&&(s?._$AO?.(!1),r===void 0?s=void 0:(s=new r(t),s._$AT(t,o,n)),n!==void 0?(o._$Co??=[])[n]=s:o._$Cl=s),s!==void 0&&(e=V(t,s._$AS(t,e.values),s,n)),e}var Mt=class{constructor(e,o){this._$AV=[],this._$AN=void 0,this._$AD=e,this._$AM=o}get parentNode(){return this._$AM.parentNode}get _$AU(){return this._$AM._$AU}u(e){let{el:{content:o},parts:n}=this._$AD,s=(e?.creationScope??W).importNode(o,!0);q.currentNode=s;let r=q.nextNode(),i=0,a=0,c=n[0];for(;c!==void 0;){if(i===c.index){let p;c.type===2?p=new Z(r,r.nextSibling,this,e):c.type===1?p=new c.ctor(r,c.name,c.strings,this,e):c.type===6&&(p=new Et(r,this,e)),this._$AV.push(p),c=n[++a]}i!==c?.index&&(r=q.nextNode(),i++)}return q.currentNode=W,s}p(e){let o=0;for(let n of this._$AV)n!==void 0&&(n.strings!==void 0?(n._$AI(e,n,o),o+=n.strings.length-2):n._$AI(e[o])),o++}},Z=class t{get _$AU(){return this._$AM?._$AU??this._$Cv}constructor(e,o,n,s){this.type=2,this._$AH=A,this._$AN=void 0,this._$AA=e,this._$AB=o,this._$AM=n,this.options=s,this._$Cv=s?.isConnected??!0}get parentNode(){let e=this._$AA.parentNode,o=this._$AM;return o!==void 0&&e?.nodeType===11&&(e=o.parentNode),e}get startNode(){return this._$AA}get endNode(){return this._$AB}_$AI(e,o=this){e=V(this,e,o),ft(e)?e===A||e==null||e===""?(this._$AH!==A&&this._$AR(),this._$AH=A):e!==this._$AH&&e!==O&&this._(e):e._$litType$!==void 0?this.$(e):e.nodeType!==void 0?this.T(e):Pe(e)?this.k(e):this._(e)}O(e){return this._$AA.parentNode.insertBefore(e,this._$AB)}T(e){this._$AH!==e&&(this._$AR(),this._$AH=this.O(e))}_(e){this._$AH!==A&&ft(this._$AH)?this._$AA.nextSibling.data=e:this.T(W.createTextNode(e)),this._$AH=e}$(e){let{values:o,_$litType$:n}=e,s=typeof n=="number"?this._$AC(e):(n.el===void 0&&(n.el=mt.createElement(Oe(n.h,n.h[0]),this.options)),n);if(this._$AH?._$AD===s)this._$AH.p(o);else{let r=new Mt(s,this),i=r.u(this.options);r.p(o),this.T(i),this._$AH=r}}_$AC(e){let o=Se.get(e.strings);return o===void 0&&Se.set(e.strings,o=new mt(e)),o}k(e){Qt(this._$AH)||(this._$AH=[],this._$AR());let o=this._$AH,n,s=0;for(let r of e)s===o.length?o.push(n=new t(this.O(dt()),this.O(dt()),this,this.options)):n=o[s],n._$AI(r),s++;s<o.length&&(this._$AR(n&&n._$AB.nextSibling,s),o.length=s)}_$AR(e=this._$AA.nextSibling,o){for(this._$AP?.(!1,!0,o);e!==this._$AB;){let n=Me(e).nextSibling;Me(e).remove(),e=n}}setConnected(e){this._$AM===void 0&&(this._$Cv=e,this._$AP?.(e))}},Y=class{get tagName(){return this.element.tagName}get _$AU(){return this._$AM._$AU}constructor(e,o,n,s,r){this.type=1,this._$AH=A,this._$AN=void 0,this.element=e,this.name=o,this._$AM=s,this.options=r,n.length>2||n[0]!==""||n[1]!==""?(this._$AH=Array(n.length-1).fill(new String),this.strings=n):this._$AH=A}_$AI(e,o=this,n,s){let r=this.strings,i=!1;if(r===void 0)e=V(this,e,o,0),i=!ft(e)||e!==this._$AH&&e!==O,i&&(this._$AH=e);else{let a=e,c,p;for(e=r[0],c=0;c<r.length-1;c++)p=V(this,a[n+c],o,c),p===O&&(p=this._$AH[c]),i||=!ft(p)||p!==this._$AH[c],p===A?e=A:e!==A&&(e+=(p??"")+r[c+1]),this._$AH[c]=p}i&&!s&&this.j(e)}j(e){e===A?this.element.removeAttribute(this.name):this.element.setAttribute(this.name,e??"")}},kt=class extends Y{constructor(){super(...arguments),this.type=3}j(e){this.element[this.name]=e===A?void 0:e}},Tt=class extends Y{constructor(){super(...arguments),this.type=4}j(e){this.element.toggleAttribute(this.name,!!e&&e!==A)}},xt=class extends Y{constructor(e,o,n,s,r){super(e,o,n,s,r),this.type=5}_$AI(e,o=this){if((e=V(this,e,o,0)??A)===O)return;let n=this._$AH,s=e===A&&n!==A||e.capture!==n.capture||e.once!==n.once||e.passive!==n.passive,r=e!==A&&(n===A||s);s&&this.element.removeEventListener(this.name,this,n),r&&this.element.addEventListener(this.name,this,e),this._$AH=e}handleEvent(e){typeof this._$AH=="function"?this._$AH.call(this.options?.host??this.element,e):this._$AH.handleEvent(e)}},Et=class{constructor(e,o,n){this.element=e,this.type=6,this._$AN=void 0,this._$AM=o,this.options=n}get _$AU(){return this._$AM._$AU}_$AI(e){V(this,e)}},Le={M:Kt,P:H,A:Zt,C:1,L:Ce,R:Mt,D:Pe,V,I:Z,H:Y,N:Tt,U:xt,B:kt,F:Et},Bo=Jt.litHtmlPolyfillSupport;Bo?.(mt,Z),(Jt.litHtmlVersions??=[]).push("3.3.3");var N=(t,e,o)=>{let n=o?.renderBefore??e,s=n._$litPart$;if(s===void 0){let r=o?.renderBefore??null;n._$litPart$=s=new Z(e.insertBefore(dt(),r),r,void 0,o??{})}return s._$AI(t),s};var G={ATTRIBUTE:1,CHILD:2,PROPERTY:3,BOOLEAN_ATTRIBUTE:4,EVENT:5,ELEMENT:6},Nt=t=>(...e)=>({_$litDirective$:t,values:e}),Q=class{constructor(e){}get _$AU(){return this._$AM._$AU}_$AT(e,o,n){this._$Ct=e,this._$AM=o,this._$Ci=n}_$AS(e,o){return this.update(e,o)}update(e,o){return this.render(...o)}};var{I:ns}=Le;var He=t=>t.strings===void 0;var Uo={},St=(t,e=Uo)=>t._$AH=e;var X=Nt(class extends Q{constructor(t){if(super(t),t.type!==G.PROPERTY&&t.type!==G.ATTRIBUTE&&t.type!==G.BOOLEAN_ATTRIBUTE)throw Error("The `live` directive is not allowed on child or event bindings");if(!He(t))throw Error("`live` bindings can only contain a single expression")}render(t){return t}update(t,[e]){if(e===O||e===A)return e;let o=t.element,n=t.name;if(t.type===G.PROPERTY){if(e===o[n])return O}else if(t.type===G.BOOLEAN_ATTRIBUTE){if(!!e===o.hasAttribute(n))return O}else if(t.type===G.ATTRIBUTE&&o.getAttribute(n)===e+"")return O;return St(t),e}});function oe(t,e,o){let n=o*o,s=1+n/e,r=t+n/(2*e),i=Math.sqrt(n*(t*(1-t)/e+n/(4*e*e)));return[t===0?0:(r-i)/s,t===1?1:(r+i)/s]}var ne=(t,e)=>e?oe(t/e,e,1.959963985):[NaN,NaN];function jo(t,e){let o=t+e,n=Math.min(t,e),s=-o*Math.LN2,r=Math.exp(s);for(let i=1;i<=n;i++)s+=Math.log((o-i+1)/i),r+=Math.exp(s);return Math.min(1,2*r)}function Re(t,e){let o=Math.atan(t/Math.sqrt(e)),n=Math.cos(o),s=e%2,r=s?n:1,i=0;for(let a=s?3:2;a<=e;a+=2)i+=r,r*=n*n*(a-1)/a;return s?2/Math.PI*(o+Math.sin(o)*i):Math.sin(o)*i}var ze=new Map;function Be(t){let e=ze.get(t);if(e!==void 0)return e;let o=0,n=13;for(let s=0;s<50;s++){let r=(o+n)/2;Re(r,t)<.95?o=r:n=r}return ze.set(t,n),n}var Ue=t=>t.reduce((e,o)=>e+o*o,0);function je(t,e,o,n){let s=new Map;for(let r of Array.from(t))s.set(o[r],(s.get(o[r])||0)+e(r)-n);return[...s.values()]}function se(t,e,o){let n=t.length,s=t.reduce((p,l)=>p+e(l),0),r=s/n;if(!o||!n)return ne(s,n);let i=je(t,e,o,r),a=i.length;if(a<2)return oe(r,1,1.96);let c=a/(a-1)/n**2*Ue(i);return oe(r,c?Math.max(1,r*(1-r)/c):a,Be(a-1))}function Fe(t,e,o){let n=Array.from({length:t},(g,w)=>w),s=n.reduce((g,w)=>g+e(w),0),r=o?new Set(Array.from(o)).size:t,i=t/r,a=i%1===.5?2*Math.round(i/2):Math.round(i),c=Math.max(1,a),p=t+2*c,l=s/p,h=[...je(n,e,o||n,l),c-c*l,-c-c*l],u=r+1,f=Math.sqrt(Ue(h)*(u+1)/u)/p,m=Be(u)*f,$=g=>n.filter(w=>e(w)===g).length,b=o?1-Re(Math.abs(l)/f,u):jo($(-1),$(1));return{low:Math.max(-1,l-m),high:Math.min(1,l+m),p:b}}function P(t,e){let o=t*10**e;return t*2**(e+1)%1===0&&Math.abs(o%1)===.5?(2*Math.round(o/2)/10**e).toFixed(e):t.toFixed(e)}var v=(t,e=1)=>Number.isFinite(t)?`${P(100*t,e)} %`:"–",y=t=>Number.isFinite(t)?t.toLocaleString("en-US"):"–",M=(t,e,o=`${e}s`)=>`${y(t)} ${t===1?e:o}`,$t=([t,e])=>Number.isFinite(t)?`${P(100*t,1)}–${P(100*e,1)} %`:"–",gt=t=>`${t<0?"−":"+"}${P(Math.abs(100*t),1)}`;function bt(t,e=28){let o=Array.from(t),n=Math.ceil((e-1)/2);return o.length<=e?t:`${o.slice(0,n).join("")}…${o.slice(o.length-(e-1-n)).join("")}`}function Fo(t){if(typeof t=="number")return Number.isFinite(t)?String(t):"";let e=/^'*[=+\-@\t\r\n＝＋－＠]/.test(t)?`'${t}`:t;return/[",\r\n]/.test(e)?`"${e.replace(/"/g,'""')}"`:e}var re=(t,e=`\r
+`)=>new Blob([t.map(o=>o.map(Fo).join(",")+e).join("")],{type:"text/csv"});var De=t=>t.replace(/[&<>"']/g,e=>`&#${e.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g,"�");function wt(t,e){let o=document.createElement("a");Object.assign(o,{href:URL.createObjectURL(e),download:t,hidden:!0}),document.body.append(o),o.click(),o.remove(),setTimeout(()=>URL.revokeObjectURL(o.href),1e4)}function qe(t,e,o,n){let s=new Int32Array(n*n),r=new Int32Array(n),i=new Int32Array(n),a=0,c=0;for(let p=0;p<t.length;p++){let l=t[p],h=e[p];if(r[l]++,h>=n){c++;continue}s[l*n+h]++,i[h]++,l===h&&a++}return{pred:e,conf:o,counts:s,rows:r,cols:i,right:a,none:c,n:t.length}}function We(t,e,o){let n=new Int32Array(o*o+2),s=new Int32Array(t.length),r=a=>e[a]<o?t[a]*o+e[a]:o*o;for(let a=0;a<s.length;a++)n[r(a)+1]++;for(let a=0;a<=o*o;a++)n[a+1]+=n[a];let i=n.slice();for(let a=0;a<s.length;a++)s[i[r(a)]++]=a;return{start:n,ids:s}}function R(t,e,o){let s=Float64Array.from(t,r=>(o?e[r]:65535-e[r])*4294967296+r).sort();return Array.from(s,r=>r%4294967296)}function S(t,e){let o=[];for(let n=0;n<t;n++)e(n)&&o.push(n);return o}function Pt({C:t,n:e,targets:o,groups:n},s,r){let{pred:i,counts:a,rows:c,cols:p}=s,l=($,b,g)=>n?se(S(e,g),w=>+(i[w]===r&&o[w]===r),n):ne($,b),h=a[r*t+r],u=p[r]-h,f=c[r]-h,m=s.n-h-u-f;return{tp:h,fp:u,fn:f,tn:m,support:c[r],precision:h/(h+u),recall:h/(h+f),f1:2*h/(2*h+u+f),precisionInterval:l(h,h+u,$=>i[$]===r),recallInterval:l(h,h+f,$=>o[$]===r)}}function tt({n:t,targets:e,groups:o},n){return n.range||=$t(se(S(t,()=>!0),s=>+(n.pred[s]===e[s]),o)),n.range}function Ve({counts:t,rows:e},o){let n=s=>t[s]/e[Math.floor(s/o)];return S(o*o,s=>t[s]&&Math.floor(s/o)!==s%o).sort((s,r)=>t[r]-t[s]||n(r)-n(s)||s-r)}function Ge(t){let o=["arch","recipe","size","seed"].filter(n=>new Set(t.map(s=>String(s.fields[n]))).size>1);return{fields:o,unique:new Set(t.map(n=>JSON.stringify(o.map(s=>n.fields[s])))).size===t.length}}function B({data:t,fields:e,unique:o},n){let{run:s,fields:r}=t.runs[n],i=e.map(a=>a==="size"||a==="seed"?`${a} ${r[a]}`:String(r[a]));return o&&i.join(" · ")||s}function Xe({data:{runs:t},fields:e,s:o},n,s){let r=t[o.run].fields,i=e.filter(p=>p!==n),a=p=>i.filter(l=>String(t[p].fields[l])!==String(r[l])).length+(Math.abs(Number(t[p].fields.size)-Number(r.size))/1e9||0);return t.map((p,l)=>l).filter(p=>String(t[p].fields[n])===s).sort((p,l)=>a(p)-a(l))[0]}function Ye(t,e,{pred:o,conf:n,epochs:s}){let r=t.data.runs[e].epochs,i=s||r,a=i*t.n,c={pred:x(o),conf:x(n),from:r-i};if(c.pred.length!==a||c.conf.length!==a)throw Error(`run ${e}: ${a} predictions expected, not ${c.pred.length}; make the explorer again`);t.loaded[e]=c}async function Je(t,e,o){let n=async()=>{let s=await t.host.run(e);Ye(t,e,s),s.epochs&&t.host.run(e).then(r=>{t.dead||(Ye(t,e,r),o())}).catch(()=>{})};t.loading[e]||=n();try{await t.loading[e]}catch(s){throw t.loading[e]=null,s}}function ie(t,e,o){let n=`${e}/${o}`,s=t.views.get(n);if(s)return s;t.views.size>300&&t.views.clear();let{pred:r,conf:i,from:a}=t.loaded[e],c=l=>l.subarray((o-a)*t.n,(o-a+1)*t.n),p={...qe(t.targets,c(r),c(i),t.C),run:e,epoch:o};return t.views.set(n,p),p}function Ke(t,e,o,n){t.index?.view!==e&&(t.index={...We(t.targets,e.pred,t.C),view:e});let s=o<0?t.C*t.C:o*t.C+n,{start:r,ids:i}=t.index;return i.subarray(r[s],r[s+1])}function ae(t){let{names:e,data:o,s:n}=t,s=e.map((r,i)=>i).sort((r,i)=>e[r].localeCompare(e[i],void 0,{numeric:!0}));t.order=n.together?o.order:s,t.order.forEach((r,i)=>{t.at[r]=i})}var U={colours:{paper:"#ffffff",ink:"#1f2328","soft-ink":"#57606a",line:"#d8dee4",border:"#c4ccd4","strong-border":"#8c959f",soft:"#f6f8fa",track:"#e9edf1",accent:"#0b5cad","accent-soft":"#e7f1fb",focus:"#ffd33d",right:"#2878b8",wrong:"#d9600f",good:"#00694a",bad:"#a83800",error:"#82071e","error-soft":"#ffe9e6","error-line":"#f3b5ad",keep:"#0f5323","keep-soft":"#dcf5e3",warn:"#5c3d00","warn-soft":"#fff0cc","warn-line":"#9a6700"},dark:{paper:"#14181e",ink:"#e6eaf0","soft-ink":"#a2adba",line:"#323b46",soft:"#1d232b",accent:"#8ec1ff",good:"#4fd0a2",bad:"#ff9d66"},ramps:{right:["#f0f6fd","#c6dbef","#6baed6","#2878b8","#08306b"],wrong:["#fff3e6","#fdd0a2","#fdae6b","#f4812e","#b54500"],better:["#f2faf9","#c7eae5","#80cdc1","#35978f","#01665e"],worse:["#fdf3f8","#f6cfe3","#eaa3cd","#d662a4","#a01a6c"]},series:["#0072b2","#d55e00","#009e73","#cc79a7","#e69f00","#56b4e9","#333333"]};var{colours:k}=U,et=k["soft-ink"];function It(t){let e=t.map(n=>[1,3,5].map(s=>parseInt(n.slice(s,s+2),16))),o=n=>n<=10.3?n/3295:((n/255+.055)/1.055)**2.4;return Array.from({length:101},(n,s)=>{let r=s/100*(e.length-1),i=Math.min(e.length-2,Math.floor(r)),a=e[i].map((p,l)=>Math.round(p+(e[i+1][l]-p)*(r-i))),c=.2126*o(a[0])+.7152*o(a[1])+.0722*o(a[2]);return{css:`rgb(${a.join(",")})`,ink:c>.179?"black":"white"}})}var Ze={right:It(U.ramps.right),wrong:It(U.ramps.wrong),better:It(U.ramps.better),worse:It(U.ramps.worse)},ce={better:U.ramps.better[3],worse:U.ramps.worse[3]};var ot=t=>`ic-${t}-${Math.random().toString(36).slice(2,10)}`,_=(t,e=60,o="")=>d`<bdi class="ic-name ${o}" dir="auto" title=${t}>${bt(t,e)}</bdi>`,z=t=>d`<p class="ic-note">${t}</p>`,j=(t="Loading …")=>d`<p class="ic-busy" role="status">${t}</p>`,I=t=>d`<p class="ic-error" role="alert">${t}</p>`,C=t=>t instanceof Error?t.message:String(t),Ot=(t,e)=>t?d`<img class="ic-thumb" src=${t} alt="" decoding="async">`:d`<span class="ic-thumb ic-gone">${e||"photo is gone"}</span>`,nt=(t,e,o,n)=>d`<label class="ic-field"><span>${t}</span>
+  <select @change=${s=>n(s.target.value)}>
+    ${e.map(([s,r])=>d`<option value=${String(s)} title=${r} dir="auto"
+      .selected=${X(String(s)===String(o))}>${bt(String(r),60)}</option>`)}</select></label>`,J=(t,e,o,n)=>d`
+  <div class="ic-segment" role="group" aria-label=${t}>
+  ${e.map(([s,r,i])=>d`<button type="button" title=${i??A} data-value=${s}
+    aria-pressed=${s===o} @click=${()=>n(String(s))}>${r}</button>`)}</div>`,st=(t,e)=>d`<button type="button" class="ic-link" @click=${e}>${t}</button>`;function le(t,e,o,n){let r={ArrowLeft:e-1,ArrowRight:e+1,ArrowUp:e-n,ArrowDown:e+n,Home:0,End:o-1}[t];return r===void 0?-1:r<0||r>=o?e:r}var Qe=t=>t.filter(e=>e.offsetTop===t[0].offsetTop).length;function qo(t){let o=[...t.currentTarget.querySelectorAll("button")].filter(s=>!s.hidden),n=le(t.key,o.indexOf(t.target),o.length,1);n<0||(t.preventDefault(),o[n].click(),o[n].focus())}var to=(t,e,o,n,s)=>d`
+  <div class="ic-tabs" role="tablist" aria-label="details" @keydown=${qo}>
+    ${e.map(([r,i,a])=>d`<button type="button" role="tab" id="${t}-${r}"
+      aria-controls="${t}-${r}-panel" ?hidden=${a} aria-selected=${r===o}
+      tabindex=${r===o?0:-1} @click=${()=>n(r)}>${i}</button>`)}</div>
+  ${e.map(([r])=>d`<div role="tabpanel" class="ic-panel" id="${t}-${r}-panel" tabindex="0"
+    aria-labelledby="${t}-${r}" ?hidden=${r!==o}>${s(r)}</div>`)}`,Ct=(t,e)=>d`<table class="ic-table">
+  <thead><tr>${t.map((o,n)=>d`<th scope="col" class=${n?"ic-figure":""}>${o}</th>`)}</tr></thead>
+  <tbody>${e}</tbody></table>`;function eo(t,e){t.replaceChildren(),t.classList.add("imgcls",e),t.setAttribute("data-lm-suppress-shortcuts","true")}var Wo="A higher threshold finds fewer photos and makes fewer mistakes. Each photo is judged for this class alone, so the figures differ from the table above, where the most probable class counts.";function oo(t){let{s:{cls:e},names:o,shown:n,act:s}=t,r=o.map((p,l)=>[l,p]).sort((p,l)=>p[1].localeCompare(l[1],void 0,{numeric:!0}));if(!n)return{view:()=>""};let i=Pt(t,n,e),a=Yo(t,n,e,i.support),c=`${B(t,n.run)}, epoch ${n.epoch+1}; ranges are 95 % intervals${t.groups?", by groups of photos that belong together":""}.`;return{view:()=>d`${nt("class",r,t.s.cls,p=>s.openClass(Number(p)))}
+    <div>${z(c)}${Vo(t,i,e)}<h3>When to call a photo ${_(o[e],40)}</h3>
+      <div class="ic-curve">${a()}</div></div>`}}function Vo(t,e,o){let n=()=>_(t.names[o],40),s=e.tp+e.fp,r=l=>M(l,"photo"),i=l=>l===1?"was":"were",a=l=>e[l]?st("see them",()=>t.act.pick({kind:l,t:o})):"",c=(l,h,u,f,m)=>d`<tr title=${h}><th scope="row">${l}</th>
+    <td class="ic-figure">${u}${f&&d`<div class="ic-note">${f}</div>`}</td>
+    <td>${m}</td></tr>`,p=[c("TP","true positives",y(e.tp),"",d`${r(e.tp)} of ${n()} ${i(e.tp)} found.`),c("FN","false negatives",y(e.fn),"",d`${r(e.fn)} of ${n()} ${i(e.fn)} missed. ${a("fn")}`),c("FP","false positives",y(e.fp),"",d`${r(e.fp)} of other classes ${i(e.fp)} mistaken for ${n()}. ${a("fp")}`),c("TN","true negatives",y(e.tn),"",d`${r(e.tn)} of other classes ${i(e.tn)} rightly not called ${n()}.`),c("Precision","TP / (TP + FP), with its 95 % interval",v(e.precision),$t(e.precisionInterval),s?d`Of the ${r(s)} called ${n()}, ${y(e.tp)} are
+      it.`:d`No photo was called ${n()}.`),c("Recall","TP / (TP + FN), with its 95 % interval",v(e.recall),$t(e.recallInterval),e.support?d`Of the ${r(e.support)} of ${n()}, ${y(e.tp)} were found.`:d`The test set has no photo of ${n()}.`),c("F1","harmonic mean of precision and recall; a mean of two shares has no such interval",v(e.f1),"","Precision and recall in one figure; high only if both are."),c("Support","test photos of this class",y(e.support),"",d`Test photos of ${n()}: ${v(e.support/t.n)} of all.`)];return d`<table class="ic-table"><tbody>${p}</tbody></table>`}function Yo(t,e,o,n){let{host:s,act:r}=t,i=()=>j();return s.pr(e.run,e.epoch,o).then(a=>{i=()=>Go(t,a,n)},a=>{i=()=>I(C(a))}).then(()=>{t.dead||r.update()}),()=>i()}function Go({s:t,act:e},o,n){let s=o.tp.map((l,h)=>l/(l+o.fp[h])),r=o.tp.map(l=>l/n),i=t.threshold,a=o.tp[i],c=o.fp[i],p=l=>{t.threshold=Number(l.target.value),e.update()};return d`<label class="ic-field"><span>when its probability is at least</span><span class="ic-epoch-row">
+    <input type="range" min="0" max="100" step="1" aria-valuetext="${i} per cent" .value=${X(String(i))}
+      @input=${p}><output class="ic-epoch-text">${i} %</output></span></label>
+    <p aria-live="polite">Found: <strong>${y(a)} of ${y(n)}</strong>
+      (recall ${v(r[i])}). False: <strong>${y(c)}</strong> of ${y(a+c)}
+      called it (precision ${v(s[i])}).</p>
+    ${Xo(s,r,i)}${z(Wo)}`}function Xo(t,e,o){let n=l=>40+250*l,s=l=>160-145*l,r=`precision ${v(t[o])}, recall ${v(e[o])}`,i=l=>l.every(Number.isFinite),a=[0,.5,1].map(l=>ee`
+    <line stroke=${k.line} x1="40" x2="290" y1=${s(l)} y2=${s(l)} />
+    <text x="34" y=${s(l)+4} text-anchor="end">${100*l} %</text>
+    <line stroke=${k.line} x1=${n(l)} x2=${n(l)} y1="15" y2="160" />
+    <text x=${n(l)} y="175" text-anchor="middle">${100*l} %</text>`),c=e.map((l,h)=>[l,t[h]]).filter(i).map(([l,h])=>`${n(l).toFixed(1)},${s(h).toFixed(1)}`).join(" "),p=i([e[o],t[o]])?ee`<circle r="5" fill=${k.wrong}
+    stroke=${k.paper} stroke-width="1.5" cx=${n(e[o])} cy=${s(t[o])} />`:"";return d`<svg viewBox="0 0 312 200" class="ic-pr" role="img"
+    aria-label="precision-recall curve; at ${o} %: ${r}">${a}
+    <polyline points=${c} fill="none" stroke=${k.accent} stroke-width="2" />
+    <text x="165" y="194" text-anchor="middle">recall</text><text x="44" y="11">precision</text>${p}</svg>`}function Lt(t,e,o,n){let s=t.length,r=e*.76/s<13?11:12,i=Math.max(36,...t.map(h=>n(h,r))),a=30+Math.min(i,150,e*.24),c=Math.min(Math.min(e-a-4,o)/s,150)*s,p=i<c/s-8,l=p?42:34+Math.min(i,120);return{left:a,top:l,side:c,base:c/s,flat:p,font:r,width:e,zoom:1,x:0,y:0}}function no(t,e,o,n=t.side/2,s=t.side/2){let r=t.base*t.zoom;t.zoom=o?Math.min(yt(t),Math.max(1,t.zoom*o)):1;let i=t.base*t.zoom;vt(t,e,t.x+n/r-n/i,t.y+s/r-s/i)}var yt=t=>Math.max(1,48/t.base);function vt(t,e,o,n){let s=e-e/t.zoom;t.x=Math.min(s,Math.max(0,o)),t.y=Math.min(s,Math.max(0,n))}function so(t,e,o,n){let s=t.base*t.zoom,r=t.left+t.side,i=t.top+t.side,a=l=>l>=0&&l<e?l:void 0,c=o>=t.left&&o<r?a(Math.floor((o-t.left)/s+t.x)):void 0,p=n>=t.top&&n<i?a(Math.floor((n-t.top)/s+t.y)):void 0;return p===void 0&&c===void 0||o>r||n>i?null:{row:p,col:c,x:o,y:n}}function ro(t){let e=new Map,o=/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;return(n,s,r)=>{let i=`${s}|${r}|${n}`,a=e.get(i);if(a!==void 0)return a;e.size>5e3&&e.clear();let c=Array.from(n.replace(o," ")).slice(0,80),p=u=>c.slice(0,u).join("")+(u<c.length?"…":""),l=t(p(c.length),r)<=s?c.length:0,h=l||c.length-1;for(;l<h;){let u=l+h+1>>1;t(p(u),r)<=s?l=u:h=u-1}return e.set(i,`⁨${p(l)}⁩`),`⁨${p(l)}⁩`}}function rt(t,e,o,n,s){let r=e.base*e.zoom,i=r>=7?1:0,a=Jo(e,n.length),c=Math.round(Math.min(r<90?15:18,Math.max(9,r*.42)));t.rect(e.left,e.top,e.side,e.side,k.track),t.clip(e.left,e.top,e.side,e.side);for(let p=Math.floor(e.y);p<a.last(e.y);p++)for(let l=Math.floor(e.x);l<a.last(e.x);l++){let h=a.x(l),u=a.y(p),f=a.x(l+1)-h-i,m=a.y(p+1)-u-i,$=n[p],b=n[l],g=o.paint($,b);(g||r>=14)&&t.rect(h,u,f,m,g?g.css:k.soft);let w=r<18?"":o.text($,b,r>=40);!w||w.length*c*.56>f+i+1||t.text(w,h+f/2,u+m/2+.5,c,g?g.ink:et,"center")}t.unclip(),s&&Ko(t,e,n,a,s.names,s.shorten)}function Jo(t,e){let o=t.base*t.zoom;return{x:n=>Math.round(t.left+(n-t.x)*o),y:n=>Math.round(t.top+(n-t.y)*o),last:n=>Math.min(e,Math.ceil(n+t.side/o))}}function Ko(t,e,o,n,s,r){let i=e.base*e.zoom,a=Math.ceil(12/i),c=e.font,{ink:p}=k,l=h=>Math.ceil(Math.floor(h)/a)*a;t.text("true class",9,e.top+e.side/2,12,et,"center",!0),t.text("predicted class",e.left+e.side/2,9,12,et,"center"),t.clip(0,e.top-7,e.left,e.side+14);for(let h=l(e.y);h<n.last(e.y);h+=a){let u=r(s[o[h]],e.left-28,c);t.text(u,e.left-6,(n.y(h)+n.y(h+1))/2,c,p,"right")}t.unclip(),t.clip(e.left-7,0,e.side+14,e.top);for(let h=l(e.x);h<n.last(e.x);h+=a){let u=(n.x(h)+n.x(h+1))/2,f=r(s[o[h]],e.flat?i-6:e.top-30,c);e.flat?t.text(f,u,e.top-11,c,p,"center"):t.text(f,u,e.top-6,c,p,"left",!0)}t.unclip()}function io(t,{key:e,closed:o}={}){let n=document.activeElement,s=ot("dialog"),r=document.createElement("dialog");r.className="ic-dialog",r.setAttribute("aria-labelledby",s),r.addEventListener("keydown",a=>{a.stopPropagation(),e?.(a)}),r.addEventListener("click",a=>{a.target===r&&r.close()}),r.addEventListener("close",()=>{r.remove(),o?o():n instanceof HTMLElement&&n.isConnected&&n.focus()}),t.append(r),r.showModal();let i=()=>r.close();return{el:r,close:i,show(a,c){N(d`<div class="ic-dialog-head"><h3 id=${s} dir="auto">${a}</h3>
+        <button type="button" class="ic-close" aria-label="close" title="close (Esc)"
+        @click=${i}>×</button> </div>${c}`,r)}}}var ao=Nt(class extends Q{constructor(){super(...arguments),this.key=A}render(t,e){return this.key=t,e}update(t,[e,o]){return e!==this.key&&(St(t),this.key=e),o}});var Zo=24,co=({id:t,root:e})=>[...e.querySelectorAll(`[id="${t}"] button`)];function Ht(t,e){t.at=e,t.update(),co(t)[e]?.focus()}async function lo(t,e){let{ids:o,photos:n,fetch:s,update:r}=t,i=n.length,a=Array.from(o.slice(i,i+Zo)),c=e&&document.activeElement?.classList.contains("ic-more");Object.assign(t,{busy:!0,error:""}),r();try{let p=new Map((await s(a)).map(l=>[l.id,l]));n.push(...a.map(l=>p.get(l)||{id:l,thumb:null,file:"",note:"no photo came"}))}catch(p){t.error=C(p)}t.busy=!1,r(),c&&n.length>i&&Ht(t,i)}function po(t){let e={...t,photos:[],at:0,busy:!1,error:""};return t.ids.length&&lo(e,!1),e}function Qo(t,e){let o=co(t),n=o.indexOf(e.target),s=n<0?-1:le(e.key,n,o.length,Qe(o));s<0||(e.preventDefault(),e.stopPropagation(),Ht(t,s))}var tn=(t,e,o)=>d`<li>
+  <button type="button" class="ic-tile" title=${e.file} data-id=${e.id}
+    tabindex=${o===t.at?0:-1} @click=${()=>t.open(o)}>${Ot(e.thumb,e.note)}
+    ${t.lines(e).map(n=>d`<span class="ic-line">${n}</span>`)}
+    <span class="ic-line ic-file">${_(e.file.split("/").pop()||"",18)}</span></button></li>`;function it(t){let{id:e,label:o,photos:n,ids:s,error:r}=t,i=s.length-n.length,c=d`<ul class="ic-gallery" id=${e} aria-label=${o} @keydown=${p=>Qo(t,p)}>
+    ${n.map((p,l)=>tn(t,p,l))}</ul>`;return ao(e,d`<div>${n.length?c:""}</div>
+    <div>${t.busy?j("Loading photos …"):r&&I(r)}</div>
+    <button type="button" class="ic-more" ?hidden=${!i||t.busy&&!n.length}
+      ?disabled=${t.busy} @click=${()=>lo(t,!0)}>
+      ${r?"try again":`show more (${y(i)} left)`}</button>`)}var en="Click a cell of the matrix to see its photos: those on the diagonal are right, all others are errors.";function ho(t){let{s:{pick:e,which:o},a:n,b:s,shown:r}=t;if(!e||!r||!n)return{view:()=>d`<p class="ic-empty">${en}</p>`};let[i,a]=on(t,e),c=(u,f)=>({view:()=>d`<h3>${i}</h3><p class="ic-note">${u}</p>${it(f)}`});if(o==="diff"&&e.kind==="cell"&&s){let u=pe(t,n,e),f=pe(t,s,e),m=new Set(u),$=new Set(f),b=u.filter(E=>!$.has(E)),g=f.filter(E=>!m.has(E)),T=`${`${M(b.length,"photo")} only in this run, ${y(g.length)} only in the other`}, ${y(u.length-b.length)} in both.`;return c(T,at(t,[...b,...g],n,a,!0))}let p=pe(t,r,e),l=e.kind==="none"?"":", the most confident first",h=`${M(p.length,"photo")}${l}${r===s?", in the other run":""}.`;return c(p.length?h:"No such photo.",at(t,p,r,a))}function on({names:t},{kind:e,t:o,p:n=o}){let s=(r,i,a="",c=void 0)=>[d`${r}${_(t[i])}${a}${c===void 0?"":_(t[c])}`,r+t[i]+a+(c===void 0?"":t[c])];return e==="none"?["Photos without a prediction","photos without a prediction"]:e==="fp"?s("Other photos mistaken for ",o):e==="fn"?s("Photos of ",o," that were missed"):o===n?s("Photos of ",o," that are right"):s("Photos of ",o," mistaken for ",n)}function pe(t,e,{kind:o,t:n,p:s=n}){let{n:r,targets:i}=t,{pred:a,conf:c}=e;return o==="fp"?R(S(r,p=>a[p]===n&&i[p]!==n),c):o==="fn"?R(S(r,p=>a[p]!==n&&i[p]===n),c):R(Ke(t,e,o==="none"?-1:n,s),c)}function zt({C:t,names:e,targets:o},n,s,r){let i=n.pred[s],a=i===o[s]?"ic-right-answer":"ic-wrong-answer";return i>=t?d`<span class="ic-pair">${r} <span>no prediction</span></span>`:d`<span class="ic-pair ${a}">${r} ${_(e[i])}
+    <span class="ic-prob">${v(n.conf[s]/65535)}</span></span>`}function at(t,e,o,n,s=!1){let{a:r,b:i,host:a,root:c,names:p,targets:l,act:h}=t,u=({id:m})=>[d`<span class="ic-pair">true ${_(p[l[m]])}</span>`,...s&&r&&i?[zt(t,r,m,"this"),zt(t,i,m,"other")]:[zt(t,o,m,"pred.")]],f=po({id:ot("photos"),root:c,ids:e,label:n,lines:u,update:h.update,fetch:m=>a.photos(m),open:m=>nn(t,e,m,o,f)});return f}function nn(t,e,o,n,s){let r={ArrowLeft:-1,ArrowRight:1},i=j("Loading the photo …"),a="Photo",c=!0,p=f=>{e[o+f]!==void 0&&(o+=f,u())},l=io(t.root,{key:f=>{r[f.key]&&(f.preventDefault(),p(r[f.key]))},closed:()=>Ht(s,Math.min(o,s.photos.length-1))}),h=()=>l.show(a,d`<div>
+    <div class="ic-photo" aria-busy=${c?"true":A}>${i}</div><div class="ic-photo-nav">
+      <button type="button" aria-disabled=${o===0} @click=${()=>p(-1)}>‹ previous</button>
+      <span class="ic-note" aria-live="polite">${y(o+1)} of ${y(e.length)}</span>
+      <button type="button" aria-disabled=${o===e.length-1} @click=${()=>p(1)}>next ›</button>
+    </div></div>`),u=async()=>{let f=o;c=!0,h();try{let m=await t.host.photo(n.run,n.epoch,e[o]);if(f!==o||!l.el.isConnected)return;a=bt(m.file,80),i=sn(t,n,e[o],m)}catch(m){if(f!==o)return;i=I(C(m))}c=!1,h()};u()}function sn(t,e,o,n){let{names:s,targets:r}=t,i=r[o],{probs:a,nearest:c,rest:p}=n,l=$=>$===i?"ic-truth":"",h=n.image?d`<img src=${n.image} alt="test photo ${n.file}">`:d`<p class="ic-empty">${n.note||"the photo is gone"}</p>`,u=a.map(([$,b])=>d`<li class=${l($)}>${_(s[$])}
+    <span class="ic-track"><span class="ic-level" style="width: ${100*b}%"></span></span>
+    <span class="ic-prob">${v(b)}</span></li>`),f=c.map($=>d`<li class=${l($.label)}>${Ot($.thumb)}${_(s[$.label])}
+    <span class="ic-note" title=${$.file}>similarity ${P($.similarity,2)}</span></li>`),m=d`<li class="ic-note">all other classes together ${v(p)}</li>`;return d`
+    <div class="ic-photo-image">${h}${n.image&&n.note?z(n.note):""}</div>
+    <div class="ic-photo-facts"><p class="ic-verdict"><span class="ic-pair">true ${_(s[i])}</span>
+        ${zt(t,e,o,"predicted")}</p>
+      <h4>How sure the model is</h4><ul class="ic-bars">${u}${p>5e-4?m:""}</ul>
+      <h4>Looks most like these training photos</h4>
+      ${f.length?d`<ul class="ic-near">${f}</ul>`:z(n.why||"none are known")}</div>`}function uo(t,e,o,n,s){let r=t.counts[n*e+s];return o==="counts"||!r?r:r/(o==="recall"?t.rows[n]:t.cols[s])}function rn(t,e,o,n){let s=Math.abs(t),r=o?t>0?"+":"−":"";return e==="counts"?r+(s>=1e4&&!n?`${Math.round(s/1e3)}k`:y(s)):r+(s<.01&&!n?"<1":P(100*s,n?1:0))}function Rt(t,e,o,n){let s=t>40?.3:.2,r=new Float64Array(t*t),i=!!n,a=0,c=0;for(let l=0,h=0;l<t;l++)for(let u=0;u<t;u++,h++)r[h]=uo(o,t,e,l,u)-(n?uo(n,t,e,l,u):0),l===u?a=Math.max(a,Math.abs(r[h])):c=Math.max(c,Math.abs(r[h]));!n&&e!=="counts"&&(a=1);let p=(l,h,u)=>{let f=Math.abs(l)/h,m=u?"wrong":"right",$=u?l<0:l>0,b=s+(1-s)*(u||n?Math.sqrt(f):f);return Ze[n?$?"better":"worse":m][Math.round(100*b)]};return{top:a,err:c,shade:p,signed:i,paint(l,h){let u=r[l*t+h];return u?p(u,l===h?a:c,l!==h):null},text(l,h,u){let f=r[l*t+h];return f?rn(f,e,i,u):u?"0":""}}}var fo="system-ui, sans-serif";function he(t){let e=0;return t.textBaseline="middle",t.direction="ltr",{rect(o,n,s,r,i){t.fillStyle=i,t.fillRect(o,n,s,r)},clip(o,n,s,r){t.save(),t.beginPath(),t.rect(o,n,s,r),t.clip()},unclip(){t.restore(),e=0},text(o,n,s,r,i,a,c){if(r!==e&&(t.font=`${e=r}px ${fo}`),t.fillStyle=i,t.textAlign=a,!c){t.fillText(o,n,s);return}t.save(),t.translate(n,s),t.rotate(-Math.PI/2),t.fillText(o,0,0),t.restore()}}}function mo(){let t=[],e={left:"start",center:"middle",right:"end"};return{out:t,rect(o,n,s,r,i){t.push(`<rect x="${o}" y="${n}" width="${s}" height="${r}" fill="${i}"/>`)},clip(){},unclip(){},text(o,n,s,r,i,a,c){let p=c?` transform="rotate(-90 ${n} ${s})"`:"",l=`font-size="${r}" fill="${i}" text-anchor="${e[a]}" ${p}`;t.push(`<text x="${n}" y="${s}" dominant-baseline="central" ${l}>${De(o)}</text>`)}}}var $o=t=>t.getContext("2d");function ue(t,e,o,n){t.width=Math.round(e*n),t.height=Math.round(o*n);let s=$o(t);return s.scale(n,n),s.fillStyle=k.paper,s.fillRect(0,0,e,o),s}function Bt(t,e,o){return Object.assign(t.style,{width:`${e}px`,height:`${o}px`}),he(ue(t,e,o,window.devicePixelRatio||1))}function go(){let t=$o(document.createElement("canvas"));return(e,o)=>(t.font=`${o}px ${fo}`,t.measureText(e.slice(0,80)).width)}function yo(t){let{a:e,b:o,s:n,n:s,targets:r}=t;if(!e||!o)return{view:()=>""};let i={mended:S(s,m=>e.pred[m]===r[m]&&o.pred[m]!==r[m]),broken:S(s,m=>e.pred[m]!==r[m]&&o.pred[m]===r[m])},a=100*(e.right-o.right)/s,c=cn(t,e,o),p=`${P(Math.abs(a),1)} points ${a<0?"less":"more"}`,l=()=>at(t,R(i[n.moved],e.conf),e,n.moved,!0),h=l(),u=m=>{n.moved=m==="mended"?"mended":"broken",h=l(),t.act.update()},f=()=>(n.moved==="mended"?"Mended: ":"Broken: ")+M(h.ids.length,"photo");return{after:()=>ln(t,[e,o]),view:()=>d`
+      ${Ct(["run","accuracy","95 % interval"],[bo(t,"this",e),bo(t,"other",o)])}
+      <p>This run is ${a?p:"exactly as"} accurate: of the other’s errors it mends
+        <strong>${M(i.mended.length,"photo")}</strong>, and it breaks
+        <strong>${y(i.broken.length)}</strong> that the other has right. ${c}</p>
+      <p class="ic-note">This run is taken at the epoch of the slider, the other at its last.</p>
+      <div class="ic-minis">${wo(e,"this run")}${wo(o,"other run")}</div>
+      ${J("which photos",[["mended","mended"],["broken","broken"]],n.moved,u)}
+      <div><h3>${f()}</h3>${it(h)}</div>`}}var bo=(t,e,o)=>d`<tr>
+  <th scope="row">${e}: ${_(B(t,o.run))}, epoch ${o.epoch+1}</th>
+  <td class="ic-figure">${v(o.right/o.n)}</td><td
+    class="ic-figure">${tt(t,o)}</td></tr>`,an=t=>t<.001?"p < 0.001":`p = ${P(t,t<.1?3:2)}`;function cn({data:{runs:t},s:e,n:o,targets:n,groups:s},r,i){let a=t.length*(t.length-1)/2,c=$=>+(r.pred[$]===n[$])-+(i.pred[$]===n[$]);if(!S(o,c).length)return"Both runs are right and wrong on the same photos.";if(e.epoch<t[e.run].epochs-1)return"These are counts: whether runs differ by more than chance is tested after the last epoch only.";let p=Fe(o,c,s),l=Math.min(1,a*p.p),h=`${an(l)}${a>1?` after correction for ${y(a)} pairs of runs`:""}`,u=s?"Student’s t over groups of photos that belong together":"McNemar’s exact test, on the photos that only one run has right",f=l<.05?`On other test photos they would differ in the same direction (${h}).`:`This could be chance (${h}).`,m=s?`, by ${y(new Set(s).size)} groups of test photos that belong together`:"";return d`The 95 % interval of the difference is ${gt(p.low)} to ${gt(p.high)} points.
+    <span title="${u}, two-sided, with Bonferroni’s correction">${f}</span>
+    This compares these two classifiers${m}; the luck of the draw of training photos is not in it.`}var wo=(t,e)=>d`<figure>
+  <canvas role="img" aria-label="matrix of ${e}: accuracy ${v(t.right/t.n)}"></canvas>
+  <figcaption class="ic-note">${e}</figcaption></figure>`;function ln({root:t,C:e,s:o,order:n},s){let r=t.querySelector(".ic-minis");if(!r)return;r.hidden=!1;let i=Math.floor(Math.min(220,(r.clientWidth-12)/2)),a={left:0,top:0,side:i,base:i/e,flat:!1,font:0,width:i,zoom:1,x:0,y:0};r.hidden=i<90,!(i<90)&&r.querySelectorAll("canvas").forEach((c,p)=>rt(Bt(c,i,i),a,Rt(e,o.mode,s[p],null),n))}var ct=46,pn=[["Matrix as PNG",hn],["Matrix as SVG",un],["Figures of the classes as CSV",dn],["Matrix as CSV",fn]];function vo(t){let{s:e,act:o}=t,n=`${t.id}-export`,s=({currentTarget:a})=>{e.exporting=!1,o.update(),a.closest(".ic-export")?.querySelector("button")?.focus()},r=a=>{a.key!=="Escape"||!e.exporting||(a.stopPropagation(),s(a))},i=a=>c=>{s(c),t.shown&&a(t,t.shown)};return d`<div class="ic-export" @keydown=${r}>
+    <button type="button" aria-expanded=${e.exporting} aria-controls=${n}
+      @click=${()=>{e.exporting=!e.exporting,o.update()}}>Export</button>
+    <div id=${n} class="ic-menu" ?hidden=${!e.exporting}>
+      ${pn.map(([a,c])=>d`<button type="button"
+        @click=${i(c)}>${a}</button>`)}</div></div>`}function Ut({data:t,s:e,shown:o},n,s){let r=t.runs[o?.run??0].run.replace(/[^\w.-]+/g,"-").slice(0,60),i=e.which==="diff"&&n!=="classes"?"-difference":"";return`${n}-${r}-epoch-${(o?.epoch??0)+1}${i}.${s}`}function Ao(t,e,o){let{C:n,names:s,order:r,scene:i,shorten:a}=t,c=n<=5?90:n<=12?48:n<=40?28:n<=100?16:12,p=Lt(s,190+c*n,c*n,t.measure);Object.assign(p,{left:Math.ceil(p.left),top:Math.ceil(p.top)});let l=Math.max(p.left+p.side+8,420),h=o(l,p.top+p.side+8+ct),u=`accuracy ${v(e.right/e.n)} (95 % interval ${tt(t,e)})`,f=t.s.which==="diff"?"this run minus the other":`${u}, ${M(e.n,"photo")}`,m=a(`${B(t,e.run)}, epoch ${e.epoch+1}`,l-16,13);h.text(m,8,16-ct,13,k.ink,"left"),h.text(a(f,l-16,12),8,34-ct,12,et,"left"),i&&rt(h,p,i,r,{names:s,shorten:a})}function hn(t,e){let o=document.createElement("canvas");Ao(t,e,(n,s)=>{let r=ue(o,n,s,2);return r.translate(0,ct),he(r)}),o.toBlob(n=>{n&&wt(Ut(t,"confusion","png"),n)})}function un(t,e){let o=mo(),n="";Ao(t,e,(r,i)=>{let a=`width="${r}" height="${i}"`;return n=`<svg xmlns="http://www.w3.org/2000/svg" ${a} viewBox="0 ${-ct} ${r} ${i}" font-family="system-ui, sans-serif"><rect y="${-ct}" ${a} fill="${k.paper}"/>`,o});let s=`<?xml version="1.0" encoding="UTF-8"?>
+${n}${o.out.join(`
+`)}</svg>
+`;wt(Ut(t,"confusion","svg"),new Blob([s],{type:"image/svg+xml"}))}function dn(t,e){let o=["class","tp","fp","fn","tn","precision","precision_low","precision_high","recall","recall_low","recall_high","f1","support"],n=t.order.map(s=>{let r=Pt(t,e,s);return[t.names[s],r.tp,r.fp,r.fn,r.tn,r.precision,...r.precisionInterval,r.recall,...r.recallInterval,r.f1,r.support]});wt(Ut(t,"classes","csv"),re([o,...n]))}function fn(t,e){let{C:o,order:n,names:s,b:r}=t,i=t.s.which==="diff"&&r?r.counts:new Int32Array(o*o),a=t.s.which!=="diff"&&e.none>0,c=h=>e.rows[h]-n.reduce((u,f)=>u+e.counts[h*o+f],0),p=n.map(h=>[s[h],...n.map(u=>e.counts[h*o+u]-i[h*o+u]),...a?[c(h)]:[]]),l=["true \\ predicted",...n.map(h=>s[h]),...a?["no prediction"]:[]];wt(Ut(t,"matrix","csv"),re([l,...p]))}var mn={arch:"model",recipe:"recipe",size:"training size",seed:"seed"},$n=[["counts","counts","photos in each cell"],["recall","recall (rows)","share of the true class, each row adds up to 100 %"],["precision","precision (columns)","share of what was predicted, each column adds up to 100 %"]],gn=[["this","this run"],["other","other run"],["diff","difference","this run minus the other"]],_o=t=>{let{s:e,data:o,act:n}=t,s=J("which run the matrix shows",gn,e.which,i=>{e.which=i,n.count()}),r=J("what the numbers are",$n,e.mode,i=>{e.mode=i,n.redraw()});return d`
+    <div class="ic-head"><div class="ic-title"><h2 dir="auto">${o.title}</h2>
+      ${o.note&&d`<p class="ic-note" dir="auto">${o.note}</p>`}</div>${vo(t)}</div>
+    <div class="ic-controls">${o.runs.length>1?bn(t):""}${vn(t)}</div>
+    <div class="ic-controls">${e.other<0?"":s}${r}${t.C>2?yn(t):""}</div>`};function bn(t){let{s:e,data:{runs:o},fields:n,unique:s}=t,r=a=>o.map((c,p)=>[p,a(p)]),i=r(a=>B(t,a)).filter(([a])=>a!==e.run);return[...s?n.map(a=>wn(t,a)):[nt("run",r(a=>o[a].run),e.run,a=>Mo(t,Number(a)))],nt("compare with",[[-1,"none"],...i],e.other,a=>An(t,Number(a)))]}function wn(t,e){let{data:{runs:o},s:n}=t,s=[...new Set(o.map(r=>r.fields[e]))];return s.sort((r,i)=>typeof r=="number"&&typeof i=="number"?r-i:String(r).localeCompare(String(i))),nt(mn[e],s.map(r=>[r,String(r)]),o[n.run].fields[e],r=>Mo(t,Xe(t,e,r)))}function yn({s:t,act:e}){let o=n=>{t.together=n.target.checked,e.reorder()};return d`<label class="ic-check" title="off: alphabetical">
+    <input type="checkbox" .checked=${X(t.together)} @change=${o}>confused classes together</label>`}function vn(t){let{s:e,a:o,playing:n}=t,s=t.data.runs[e.run].epochs,r=t.loaded[e.run]?.from||0,i=`${e.epoch+1} of ${s}`,a=o?`, accuracy ${v(o.right/o.n)}`:"",c=h=>{e.epoch=Number(h.target.value)-1,jt(t,!1),t.act.show(200)},p=n?"stop at this epoch":"watch the matrix learn, epoch by epoch",l=r>0;return d`<div class="ic-field" ?hidden=${s<2}><span>epoch</span><span class="ic-epoch-row">
+    <button type="button" class="ic-play" title=${p} ?disabled=${l}
+      @click=${()=>jt(t,!t.playing)}>${n?"stop":"play"}</button>
+    <input type="range" min=${r+1} max=${s} step="1" aria-label="epoch"
+      aria-valuetext=${i+a} .value=${X(String(e.epoch+1))} ?disabled=${l}
+    @input=${c}> <output class="ic-epoch-text">${i}</output></span></div>`}function jt(t,e){let{s:o,act:n}=t,s=t.data.runs[o.run].epochs-1;clearInterval(t.playing);let r=i=>{o.epoch=i,n.show(200)};t.playing=e?window.setInterval(()=>o.epoch>=s?jt(t,!1):r(o.epoch+1),700):0,e&&o.epoch>=s?r(0):n.update()}function Mo(t,e){let{s:o,data:{runs:n}}=t,s=n[e].epochs-1,r=o.epoch===n[o.run].epochs-1;jt(t,!1),o.epoch=r?s:Math.min(o.epoch,s),o.other===e&&(o.other=o.run),o.run=e,t.act.show()}function An(t,e){let{s:o}=t;Object.assign(o,{other:e,which:"this"}),e>=0?o.tab="compare":o.tab==="compare"&&(o.tab="photos"),t.act.show()}var _n=[["pairs","most confused"],["worst","surest errors"],["unsure","most unsure"]],Mn="The errors the model is surest of: look here for wrong labels, and for photos that show something else.",kn="Photos whose most probable class has the lowest probability, right or wrong.";function ko(t){let{s:e,shown:o,act:n}=t,s=e.list==="pairs"?xn:Tn,r=o&&s(t,o),i=a=>{e.list=a,n.fill()};return{view:()=>d`${J("which list",_n,e.list,i)}<div>${r?.()}</div>`}}function Tn(t,e){let{C:o,n,targets:s,s:r}=t,i=r.list==="worst",{pred:a}=e,c=S(n,h=>a[h]<o&&(!i||a[h]!==s[h])),p=R(c,e.conf,!i),l=at(t,p,e,i?"surest errors":"most unsure photos");return()=>d`${z(p.length?i?Mn:kn:"No such photo.")}${it(l)}`}function xn(t,e){let{C:o,names:n}=t,s=Ve(e,o);if(!s.length)return()=>d`<p class="ic-empty">No two classes are confused.</p>`;let r=s.slice(0,30).map(i=>{let a=Math.floor(i/o),c=i%o,p=d`${_(n[a],40)} → ${_(n[c],40)}`;return d`<tr><td>${st(p,()=>t.act.pick({kind:"cell",t:a,p:c}))}</td>
+      <td class="ic-figure">${y(e.counts[i])}</td>
+      <td class="ic-figure">${v(e.counts[i]/e.rows[a])}</td></tr>`});return()=>d`<div>${Ct(["true → predicted","photos","of the true"],r)}${s.length>30?z(`30 of ${M(s.length,"pair")}.`):""}</div>`}var En="confusion matrix: rows are true classes, columns predicted classes";function To(t){let{g:e,C:o}=t,n=e?yt(e):1,s=e?e.zoom:1,r=(i,a,c,p)=>d`<button type="button" aria-label=${a} title=${a}
+    ?disabled=${p} @click=${()=>pt(t,c)}>${i}</button>`;return d`<div class="ic-left">
+    <p class="ic-summary">${t.shown?Nn(t,t.shown):""}</p>
+    <div class="ic-plot ${s>1?"ic-zoomed":""}"><canvas aria-hidden="true"></canvas>
+      <div role="grid" class="ic-grid" aria-label=${En} aria-rowcount=${o} aria-colcount=${o}></div>
+      <div class="ic-tip" hidden></div></div>
+    <div class="ic-under"><div class="ic-legends">${t.scene?Sn(t,t.scene):""}</div>
+      <div class="ic-zoom" role="group" aria-label="zoom of the matrix" ?hidden=${n<=1}>
+        ${r("−","zoom out (-)",1/1.5,s<=1)}${r("+","zoom in (+)",1.5,s>=n)}
+        ${r("all","whole matrix (0)",0,s<=1)}</div></div>
+    <p class="ic-hint">Click a cell to see its photos, a class name to see its figures. Keys: arrows move,
+      Enter opens${n>1?", + − 0 and the wheel zoom":""}.</p></div>`}function Nn(t,e){let{a:o,b:n}=t;if(t.s.which==="diff"&&o&&n)return d`<strong>${gt(o.right/o.n-n.right/n.n)} points</strong>
+      <span>accuracy of this run, ${v(o.right/o.n)},<br>
+        minus that of the other, ${v(n.right/n.n)}</span>`;let{right:s,n:r,none:i}=e,a=i===1?"counts":"count",c=()=>st(`${M(i,"photo")} without a prediction ${a} as wrong`,()=>t.act.pick({kind:"none",t:-1}));return d`<strong>${v(s/r)}</strong>
+    <span>accuracy, 95 % interval ${tt(t,e)}<br>${y(s)} right of
+      ${M(r,"photo")}, ${M(r-s,"error")}${i?d`; ${c()}`:""}</span>`}function Sn({s:{mode:t}},{top:e,err:o,shade:n,signed:s}){let r=[.02,.2,.4,.6,.8,1],i=u=>t==="counts"?y(u):v(u,u<.1?1:0),a=u=>d`<span class="ic-bar" style="background: ${u}"></span>`,c=(u,f,m)=>{if(!f)return d`<span class="ic-legend">${u}${s?": no difference":": none"}</span>`;let[$,b]=m?[1,-1]:[-1,1],g=i(f),w=[...r.map(F=>$*F).reverse(),...r.map(F=>b*F)],T=(s?w:r).map(F=>n(F*f,f,m).css).join(","),E=t==="counts"?"1":">0",L=$<0?["−","+"]:["+","−"],K=s?L.map(F=>F+g):[E,g];return d`<span class="ic-legend">${u} <span>${K[0]}</span>
+      ${a(`linear-gradient(90deg, ${T})`)}<span>${K[1]}</span></span>`},p=d`${a(ce.better)}better in this run`,l=d`${a(ce.worse)}worse`,h=d`<span class="ic-legend">${p}${l}</span>`;return[c("right",e,!1),c("errors",o,!0),s?h:""]}function lt(t){let{el:e,g:o,scene:n,order:s,names:r,shorten:i}=t;if(!n||!o)return;rt(Bt(e.canvas,o.width,o.top+o.side+2),o,n,s,{names:r,shorten:i});let a={left:o.left,top:o.top,width:o.side,height:o.side};for(let[c,p]of Object.entries(a))e.grid.style.setProperty(c,`${p}px`);Ft(t)}function Ft(t){let{el:e,g:o,s:n,at:s}=t,r=s[n.t],i=s[n.p];if(!o||!t.scene)return;let a=o.base*o.zoom,c=Math.round(Math.max(3,a-1)),p=Math.round((i-o.x)*a),l=Math.round((r-o.y)*a),h=n.pick?.t===n.t&&n.pick.p===n.p;N(d`<div role="row" aria-rowindex=${r+1}><div role="gridcell" class="ic-cell" tabindex="0"
+    style="left: ${p}px; top: ${l}px; width: ${c}px; height: ${c}px" aria-selected=${h}
+    aria-rowindex=${r+1} aria-colindex=${i+1} aria-label=${xo(t,n.t,n.p)}></div></div>`,e.grid)}function xo({s:t,shown:e,b:o,C:n,names:s},r,i){if(!e)return"";let a=r*n+i,c=e.counts[a],p=`true ${s[r]}, predicted ${s[i]}: ${M(c,"photo")}`;return t.which==="diff"&&o?`${p} in this run, ${y(o.counts[a])} in the other`:`${p}, ${v(c/e.rows[r])} of ${s[r]}`}function de(t){let e=Math.floor(t.el.plot.clientWidth),o=t.g;t.root.classList.toggle("ic-narrow",t.root.clientWidth<820),!(e<60||o?.width===e)&&(t.g=Lt(t.names,e,620,t.measure),o&&Object.assign(t.g,{zoom:o.zoom,x:o.x,y:o.y}),pt(t,1))}function pt(t,e,o,n){let{g:s}=t;s&&(no(s,t.C,e,o===void 0?void 0:o-s.left,n===void 0?void 0:n-s.top),t.act.update(),lt(t))}function ht(t,e,o){let{g:n,s,C:r,order:i}=t;if(!n)return;let a=h=>Math.min(r-1,Math.max(0,h)),c=(h,u)=>Math.min(u,Math.max(h,u+1-r/n.zoom));[s.t,s.p]=[i[a(e)],i[a(o)]];let p=n.x,l=n.y;vt(n,r,c(n.x,a(o)),c(n.y,a(e))),p===n.x&&l===n.y?Ft(t):lt(t),t.said=xo(t,s.t,s.p),t.act.update()}function Dt({g:t,C:e,el:o},n){let s=o.canvas.getBoundingClientRect();return t&&so(t,e,n.clientX-s.left,n.clientY-s.top)}function At(t,e){let{el:{tip:o},g:n,order:s,shown:r,b:i,names:a,C:c}=t;if(o.hidden=!e,!e||!n||!r)return;let p=s[e.row??-1],l=s[e.col??-1],h=(f,m)=>d`<div>${f}${_(a[m],100)}</div>`;if(p===void 0||l===void 0)N(d`${h("",p??l)}<div>click for its figures</div>`,o);else{let f=p*c+l,m=r.counts[f],[$,b]=[r.rows[p],r.cols[l]].map(w=>v(m/w)),g=t.s.which==="diff"&&i?` here, ${y(i.counts[f])} in the other run`:"";N(d`${h("true ",p)}${h("predicted ",l)}<div>${M(m,"photo")}${g||`, ${$} of the row, ${b} of the column`}</div>`,o)}let u=e.y+20+o.offsetHeight>n.top+n.side;o.style.left=`${Math.max(0,Math.min(e.x+14,n.width-o.offsetWidth-2))}px`,o.style.top=`${u?e.y-10-o.offsetHeight:e.y+16}px`}function Pn(t,e){let{s:o,C:n,g:s,at:r}=t,i=r[o.t],a=r[o.p],c=e.ctrlKey||e.metaKey;if(!s)return;let p=Math.max(1,Math.floor(n/s.zoom/2)),l={ArrowLeft:[i,a-1],ArrowRight:[i,a+1],ArrowUp:[i-1,a],ArrowDown:[i+1,a],PageUp:[i-p,a],PageDown:[i+p,a],Home:[c?0:i,0],End:[c?n-1:i,n-1]},h={"+":1.5,"=":1.5,"-":1/1.5,0:0};if(l[e.key])ht(t,...l[e.key]);else if(e.key==="Enter"||e.key===" ")t.act.pick({kind:"cell",t:o.t,p:o.p});else if(e.key in h&&!c){let u=s.base*s.zoom;pt(t,h[e.key],s.left+(a-s.x+.5)*u,s.top+(i-s.y+.5)*u),ht(t,i,a)}else return;e.preventDefault(),e.stopPropagation()}function In(t,e){let{s:o,order:n,el:s}=t;if(!e)return;let{row:r,col:i}=e;if(r===void 0||i===void 0)return t.act.openClass(n[r??i??0]);ht(t,r,i),s.grid.querySelector(".ic-cell")?.focus({preventScroll:!0}),t.act.pick({kind:"cell",t:o.t,p:o.p})}function On(t,e){let{g:o}=t,n=t.scene&&Dt(t,e);!o||!n||n.row===void 0||n.col===void 0||(e.deltaY<0?o.zoom>=yt(o):o.zoom<=1)||(e.preventDefault(),At(t,null),pt(t,Math.exp(-Math.max(-80,Math.min(80,e.deltaY))*.005),n.x,n.y))}function Eo(t){let{el:{plot:e,canvas:o,grid:n}}=t,s=new Map,r=0,i=0,a=()=>{let[c,p]=s.values();return Math.hypot(c.x-p.x,c.y-p.y)};e.addEventListener("pointerdown",c=>{s.set(c.pointerId,c),r=s.size>1?99:0,i=s.size===2?a():0}),e.addEventListener("pointermove",c=>{let p=s.get(c.pointerId),{g:l}=t;if(!l||!t.scene)return;if(c.buttons||s.clear(),!p||!c.buttons)return At(t,c.pointerType==="mouse"?Dt(t,c):null);if(s.set(c.pointerId,c),r+=Math.abs(c.clientX-p.clientX)+Math.abs(c.clientY-p.clientY),r<5)return;At(t,null),e.setPointerCapture(c.pointerId);let h=o.getBoundingClientRect(),u=l.base*l.zoom;if(s.size===2){pt(t,a()/i,c.clientX-h.left,c.clientY-h.top),i=a();return}vt(l,t.C,l.x-(c.clientX-p.clientX)/u,l.y-(c.clientY-p.clientY)/u),lt(t)}),e.addEventListener("pointerup",c=>s.delete(c.pointerId)),e.addEventListener("pointercancel",c=>s.delete(c.pointerId)),e.addEventListener("pointerleave",()=>At(t,null)),e.addEventListener("click",c=>{if(r>=5||!t.scene)return;let p=c.target instanceof Element&&c.target.matches(".ic-cell");In(t,p?{row:t.at[t.s.t],col:t.at[t.s.p],x:0,y:0}:Dt(t,c))}),e.addEventListener("wheel",c=>On(t,c),{passive:!1}),n.addEventListener("keydown",c=>Pn(t,c))}var Cn={photos:ho,class:oo,lists:ko,compare:yo},Ln=t=>d`${_o(t)}<div class="ic-status">${t.status}</div>
+  <div class="ic-body">${To(t)}<div class="ic-right">${Hn(t)}</div></div>
+  <div class="ic-hidden" aria-live="polite">${t.said}</div>`,Hn=t=>to(`${t.id}-tab`,[["photos","Photos"],["class","Class"],["lists","Lists"],["compare","Compare",t.s.other<0]],t.s.tab,e=>$e(t,e),e=>t.panels[e]?.view()??"");async function No(t,e=0){let o=++t.asked,{s:n}=t;t.act.update();try{for(let s of[n.run,n.other])s>=0&&await Je(t,s,()=>fe(t));t.status=""}catch(s){t.status=I(C(s))}o!==t.asked||t.dead||(t.status?t.act.update():fe(t,e))}function fe(t,e=0){let{s:o}=t;!t.loaded[o.run]||o.other>=0&&!t.loaded[o.other]||(t.a=ie(t,o.run,o.epoch),t.b=o.other>=0?ie(t,o.other,t.data.runs[o.other].epochs-1):null,t.b||(o.which="this"),t.shown=o.which==="other"?t.b:t.a,me(t),o.tab!=="compare"&&qt(t,e))}function me(t){let{s:e,shown:o,b:n}=t;if(!o)return t.act.update();t.scene=Rt(t.C,e.mode,o,e.which==="diff"?n:null),t.act.update(),lt(t),e.tab==="compare"&&qt(t,200)}function qt(t,e=0){clearTimeout(t.filling);let o=()=>{if(!t.a)return;let n=t.panels[t.s.tab]=Cn[t.s.tab](t);t.act.update(),n.after?.()};e?t.filling=window.setTimeout(o,e):o()}function $e(t,e){t.s.tab=e,t.act.update(),qt(t)}var zn=t=>({update:()=>{t.dead||N(Ln(t),t.root)},show:e=>{No(t,e)},count:()=>fe(t),redraw:()=>me(t),reorder:()=>{ae(t),me(t)},fill:()=>qt(t),pick:e=>{let{s:o,at:n}=t;o.pick=e,e.kind==="cell"&&ht(t,n[e.t],n[e.p??e.t]),Ft(t),$e(t,"photos")},openClass:e=>{t.s.cls=e,$e(t,"class")}});function Rn(t,e,o){let n=Math.min(e.runs.length-1,Math.max(0,e.start||0)),s=e.classes.length,r=go(),i=e.order[0],a={root:t,data:e,host:o,C:s,n:e.n,names:e.classes,targets:x(e.targets),order:[],at:[],groups:e.groups?ve(e.groups):null,id:ot("explorer"),...Ge(e.runs),measure:r,shorten:ro(r),asked:0,loaded:[],loading:[],views:new Map,a:null,b:null,shown:null,scene:null,g:null,panels:{},status:j("Loading the run …"),said:"",playing:0,filling:0,dead:!1,s:{run:n,epoch:e.runs[n].epochs-1,other:-1,mode:"counts",which:"this",together:s>=15,t:i,p:i,pick:null,tab:"photos",cls:i,list:"pairs",threshold:50,moved:"mended",exporting:!1}};return a.act=zn(a),a}function Wt(t,e,o){eo(t,"ic-explorer");let n=()=>{N(A,t),t.replaceChildren()};if(!e.n||!e.classes.length||!e.runs.length)return N(I("Nothing to show: the explorer needs at least one test photo, one class and one run."),t),{destroy:n};let s=Rn(t,e,o);ae(s),s.act.update();let r=c=>t.querySelector(c);s.el={plot:r(".ic-plot"),canvas:r(".ic-plot canvas"),grid:r(".ic-grid"),tip:r(".ic-tip")},Eo(s),de(s);let i=new ResizeObserver(()=>de(s));i.observe(t);let a=({target:c})=>{!s.s.exporting||c instanceof Node&&r(".ic-export").contains(c)||(s.s.exporting=!1,s.act.update())};return document.addEventListener("pointerdown",a),No(s),{destroy(){s.dead=!0,i.disconnect(),clearInterval(s.playing),clearTimeout(s.filling),document.removeEventListener("pointerdown",a),n()}}}var Vt="This view has lost its kernel, which was restarted or stopped. Run the cell again; decisions are kept.",Bn="Waiting for the cell that is running …",Un="Waiting for the connection to Jupyter …",jn="No answer yet. If a cell is running, the answer comes after it; if none is, run this cell again.",Fn=["dead","terminating","restarting","autorestarting"],ge=class{constructor(e,o){this.waiting=new Map,this.mine=Math.random().toString(36).slice(2),this.next=0,this.clock=0,this.tell=e,this.look=o}ask(e,o){return new Promise((n,s)=>{let r=this.next++,i=`${this.mine}-${r}`,a={resolve:n,reject:s,quiet:e,number:r,since:Date.now(),state:""};this.waiting.set(i,a),this.clock||=window.setInterval(this.look,500);let c=p=>{a.state=p.content.execution_state};try{o(i,c)}catch{this.settle(i,new Error(Vt))}})}settle(e,o){let n=this.waiting.get(e);n&&(this.waiting.delete(e),o instanceof Error?n.reject(o):n.resolve(o),!this.waiting.size&&(clearInterval(this.clock),this.clock=0,this.tell("")))}giveUp(e,o=()=>!0){for(let[n,s]of[...this.waiting])o(s)&&this.settle(n,new Error(e))}};function be(t,e,o={}){let n=($,b)=>JSON.stringify([$,b]),s=t.get("first")||[],r=new Map(s.map(([$,b,g])=>[n($,b),g])),i=t.widget_manager||{},a="",c=new ge(e,l);async function p($){let b=c.next;a="sent";try{await $.requestCommInfo({target_name:"imgcls"}),a="answered",await new Promise(g=>setTimeout(g,1e3*t.get("patience"))),c.giveUp(Vt,g=>g.number<b&&g.state!=="busy")}catch{c.giveUp(Vt)}a=""}function l(){let{kernel:$}=i,b=[...c.waiting.values()],g=b.filter(L=>!L.quiet),w=L=>Math.max(0,...L.map(K=>Date.now()-K.since));if($===null||$&&Fn.includes($.status))return c.giveUp(Vt);if($&&!a&&w(b)>=1e3&&p($),w(g)<1e3)return e("");if(!$)return e(w(g)>3e4?jn:"");let T=($.connectionStatus||"connected")!=="connected",E=g.some(L=>L.state!=="busy");return e(T?Un:a==="sent"&&E?Bn:"")}let h=$=>c.settle($.id,$.error===void 0?$.result:new Error($.error));t.on("msg:custom",h);let u=async($,b,g=!1)=>{let w=n($,b),T=()=>c.ask(g,(L,K)=>t.send({id:L,call:$,args:b},{iopub:{status:K}})),E=r.has(w)?r.get(w):await T();return r.delete(w),o[$]?o[$](E):E},f=($,b)=>typeof b=="string"&&b!=="then"?(...g)=>u(b,g):void 0,m=()=>{t.off("msg:custom",h),c.giveUp("closed")};return{host:new Proxy({},{get:f}),ask:u,close:m}}var So=(t,e)=>({model:o,el:n})=>{n.classList.add("ic-live"),N(d`<div class="imgcls"></div><p class="imgcls ic-wait" role="status" hidden></p>`,n);let[s,r]=[...n.children],i=null,a=!1,c=f=>{r.textContent=f,r.hidden=!f},{host:p,ask:l,close:h}=be(o,c,e),u=f=>{if(a)return;i=t(s,f,p);let{update:m}=i;m&&l("start",[],!0).then($=>{a||m($)},()=>{})};return l("start",[]).then(u,f=>{a||N(I(C(f)),s)}),()=>{a=!0,h(),i?.destroy()}};var Dn=Wt,qn=we(Wt,_e),Wn={render:So(Wt,Ae)};return Ho(Vn);})();
+/*! Bundled license information:
+
+lit-html/lit-html.js:
+lit-html/directive.js:
+  (**
+   * @license
+   * Copyright 2017 Google LLC
+   * SPDX-License-Identifier: BSD-3-Clause
+   *)
+
+lit-html/directive-helpers.js:
+lit-html/directives/live.js:
+  (**
+   * @license
+   * Copyright 2020 Google LLC
+   * SPDX-License-Identifier: BSD-3-Clause
+   *)
+
+lit-html/directives/keyed.js:
+  (**
+   * @license
+   * Copyright 2021 Google LLC
+   * SPDX-License-Identifier: BSD-3-Clause
+   *)
+*/

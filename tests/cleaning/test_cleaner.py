@@ -422,7 +422,7 @@ const host = {
   },
 };
 document.addEventListener('keydown', e => leak.push(e.key));
-imgclsCleaner(document.getElementById('root'), data, host);
+imgcls.show(document.getElementById('root'), data, host);
 """
 
 
@@ -433,7 +433,7 @@ def live(page):
     style = static('style.css', 'cleaner.css')
     page.set_content(f"<!doctype html><html lang='en'><style>{style}</style>"
                      "<input id='outside'><div id='root'></div></html>")
-    page.add_script_tag(content=f"{static('common.js', 'cleaner.js')}\n{{{LIVE}}}")
+    page.add_script_tag(content=f"{static('cleaner.js')}\n{{{LIVE}}}")
     page.click('.cl-stage')
     return page
 
@@ -498,11 +498,11 @@ def test_the_first_candidates_are_drawn_before_the_others_come(page, animals):
     (_, _, known), = host.first(6000)
     assert 1 <= len(known['items']) < 29 and known['items'][0]['id'] == 1 and known['thumbs'][0]['thumb']
     page.set_content('<!doctype html><html lang="en"><div id="root"></div></html>')
-    page.add_script_tag(content=static('common.js', 'cleaner.js'))
+    page.add_script_tag(content=static('cleaner.js'))
     page.evaluate("""known => { window.asked = [];
         const host = { photos: ids => { asked.push(...ids); return new Promise(() => {}); },
             photo: () => new Promise(() => {}) };
-        window.shown = imgclsCleaner(document.getElementById('root'), known, host); }""", known)
+        window.shown = imgcls.show(document.getElementById('root'), known, host); }""", known)
     assert shown(page)[0] == 'photo001.jpg' and count(page) == 'decided 1 of 30'
     assert page.locator('.cl-frame img').get_attribute('src') == known['thumbs'][0]['thumb']
     assert known['items'][0]['id'] not in page.evaluate('asked')

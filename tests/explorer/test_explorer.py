@@ -17,10 +17,9 @@ from imgcls.explorer import host as host_module
 from imgcls.explorer.confusion import Predictions, compare, confusion, predictions
 from imgcls.explorer.file import embedded, save_explorer
 from imgcls.explorer.host import ExplorerHost
-from imgcls.explorer.page import static
 from imgcls.explorer.thumbnails import thumbnail
 from imgcls.explorer.widget import explore, plain_explorer
-from imgcls.studies.stats import accuracy_interval, difference, mcnemar, wilson
+from imgcls.studies.stats import mcnemar, wilson
 from imgcls.studies.study import study
 
 NASTY = ['<script>window.ran = 1</script>', '</script><img src=x onerror="window.ran = 1">', '"\'&amp;',
@@ -165,39 +164,6 @@ def test_comparison_is_tested_at_the_end_and_corrected(closed, tmp_path):
     text = page.inner_text('.ic-panel:not([hidden])')
     assert '6 photos' in text and 'tested after the last epoch only' in text
     assert 'p =' not in text and 'chance (' not in text
-
-
-def answers(n, groups, kind, rng):
-    "Which of n photos two classifiers name right, and the group of each photo."
-    of = None if groups is None else np.r_[np.arange(groups), rng.integers(groups, size=n-groups)]
-    hard = rng.random(n if groups is None else groups)
-    hard = hard if groups is None else hard[of]
-    a, b = (rng.random(n) < share*hard+.1 for share in (.9, .6))
-    if kind == 'all right and all wrong': a[:], b[:] = True, False
-    return a, a.copy() if kind == 'the same' else b, of
-
-
-_INTERVALS = """({a, b, groups}) => {
-  const d = ixDifference(a.length, i => a[i] - b[i], groups);
-  return [...ixInterval(a.map((_, i) => i), i => a[i], groups), d.low, d.high, d.p];
-}"""
-
-
-@pytest.mark.browser
-def test_intervals_and_tests_are_those_of_python(page):
-    "With and without groups, odd and even numbers of them, and where nothing varies; Python is right."
-    page.set_content('<p>')
-    page.add_script_tag(content=static('common.js', 'explorer.js'))
-    rng = np.random.default_rng(0)
-    sizes = [(2, None), (60, None), (2, 1), (2, 2), (7, 3), (25, 10), (30, 12), (101, 101), (1000, 300)]
-    for n, groups in sizes:
-        for kind in ('drawn', 'the same', 'all right and all wrong'):
-            a, b, of = answers(n, groups, kind, rng)
-            one, two = accuracy_interval(a, of), difference(b, a, of)
-            got = page.evaluate(_INTERVALS, dict(a=a.astype(int).tolist(), b=b.astype(int).tolist(),
-                                                 groups=None if of is None else of.tolist()))
-            want = [one['low'], one['high'], two['low'], two['high'], two['p']]
-            assert np.allclose(got, want, atol=1e-8), (n, groups, kind, got, want)
 
 
 @pytest.mark.browser

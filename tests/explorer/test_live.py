@@ -23,7 +23,7 @@ window.model = {
 };
 window.reply = (result) => hear({ id: sent[sent.length - 1].id, result });
 window.becomesFree = () => { kernel.status = 'idle'; free(); };
-window.begin = () => { window.live = icKernelHost(model, (text) => { told = text; }); };
+window.begin = () => { window.live = imgcls.kernelHost(model, (text) => { told = text; }); };
 window.ask = (...args) => { live.host.add(...args).then((x) => said.push(x), (e) => said.push(e.message)); };
 begin();
 """
@@ -33,7 +33,7 @@ begin();
 def live(page):
     page.set_default_timeout(20_000)
     page.set_content('<!doctype html><html lang="en"><div id="root"></div></html>')
-    page.add_script_tag(content=f"{static('common.js', 'live.js')}\n{{{MODEL}}}")
+    page.add_script_tag(content=f"{static('explorer.js')}\n{{{MODEL}}}")
     return page
 
 
@@ -106,10 +106,9 @@ def test_the_last_epoch_is_drawn_before_the_others_come(live):
     whole = json.dumps(host.first(10**6))
     part = host.first(len(whole)-1)
     run = json.dumps(host.run(0))
-    live.add_script_tag(content=static('explorer.js'))
     live.evaluate('''part => {
         model.get = name => ({ first: part, patience: 1 })[name];
-        icWidget(imgclsExplorer, IC_EXPLORER_REPLIES)({ model, el: document.getElementById('root') });
+        imgcls.widget.render({ model, el: document.getElementById('root') });
     }''', part)
     live.wait_for_selector('.ic-cell[aria-label]')
     summary, slider = live.inner_text('.ic-summary'), live.locator('.ic-explorer input[type=range]')

@@ -1,21 +1,22 @@
 "One palette: Python, style sheets and scripts take every colour from palette.json."
 import json
 import re
-from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from imgcls.core import palette, shade
 from imgcls.explorer.page import static
 
-STATIC = files('imgcls').joinpath('static')
-PAGES = sorted(p.name for p in STATIC.iterdir() if p.name.endswith(('.js', '.css')))
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = [p for d in ('common', 'explorer', 'cleaner') for p in sorted((ROOT/'js'/d).glob('*.js'))]
+PAGES = [*sorted((ROOT/'imgcls'/'static').glob('*.css')), *SCRIPTS]
 HEX = r'(?<![&\w])#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b'
 
 
-@pytest.mark.parametrize('name', PAGES)
-def test_no_script_or_style_sheet_has_colours_of_its_own(name):
-    assert re.findall(HEX, STATIC.joinpath(name).read_text(encoding='utf-8')) == []
+@pytest.mark.parametrize('path', PAGES, ids=lambda p: f'{p.parent.name}/{p.name}')
+def test_no_script_or_style_sheet_has_colours_of_its_own(path):
+    assert re.findall(HEX, path.read_text(encoding='utf-8')) == []
 
 
 def test_no_module_has_colours_of_its_own(root):
@@ -27,19 +28,23 @@ def test_no_module_has_colours_of_its_own(root):
 
 
 def test_pages_find_all_colours_they_name():
-    text = '\n'.join(STATIC.joinpath(n).read_text(encoding='utf-8') for n in PAGES)
-    names = {n for pattern in (r'var\(--ic-([\w-]+)\)', r'\bcolours\.(\w+)', r"\bcolours\['([\w-]+)'\]")
-             for n in re.findall(pattern, text)}
+    text = '\n'.join(p.read_text(encoding='utf-8') for p in PAGES)
+    patterns = r'var\(--ic-([\w-]+)\)', r'\bcolours\.(?!js\b)(\w+)', r"\bcolours\['([\w-]+)'\]"
+    names = {n for pattern in patterns for n in re.findall(pattern, text)}
     assert len(names) > 15 and names <= set(palette()['colours'])
 
 
 def test_a_changed_colour_changes_everywhere(monkeypatch):
-    "Styles, scripts and coloured cells follow the file."
+    "Styles and coloured cells follow the file; `make check` sees that scripts do, which are bundled with it."
     changed = json.loads(json.dumps(palette()).replace('#0b5cad', '#123456').replace('#08306b', '#654321'))
     monkeypatch.setattr('imgcls.explorer.page.palette', lambda: changed)
     monkeypatch.setattr('imgcls.core.palette', lambda: changed)
-    assert '--ic-accent: #123456;' in static('style.css') and '#654321' in static('common.js', 'explorer.js')
-    assert shade('right', 1) == ('#654321', 'white')
+    assert '--ic-accent: #123456;' in static('style.css') and shade('right', 1) == ('#654321', 'white')
+
+
+def test_scripts_hold_the_palette():
+    stops = {stop for stops in palette()['ramps'].values() for stop in stops}
+    assert all(colour in static('explorer.js') for colour in stops | {palette()['colours']['ink']})
 
 
 @pytest.mark.parametrize('ramp', ['right', 'wrong', 'better', 'worse'])

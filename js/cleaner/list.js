@@ -1,0 +1,64 @@
+// The candidates: which pass the filters, and in which order.
+
+/** Reasons in words. @type {Record<string, string>} */
+export const KINDS = { label: 'likely wrong label', duplicate: 'near-duplicate under another label',
+  outlier: 'unlike every class', blurred: 'blurred', dark: 'very dark', bright: 'very bright', tiny: 'tiny' };
+
+/** Values of the filters with how many candidates have each. Drop-downs hold positions in these lists, so
+ * that any text may be the name of a class.
+ * @type {(data: CleanerData) => Cleaner['choices']} */
+export function choices({ items, classes }) {
+  /** @type {(of: (item: Item) => string[], order: (v: string) => number) => [string, number][]} */
+  const list = (of, order) => {
+    /** @type {Map<string, number>} */
+    const n = new Map();
+    for (const item of items) for (const v of new Set(of(item))) n.set(v, (n.get(v) || 0) + 1);
+    return [...n].sort(([a], [b]) => order(a) - order(b) || (a < b ? -1 : 1));
+  };
+  const kinds = Object.keys(KINDS), at = new Map(classes.map((c, i) => [c, i]));
+  const label = list(o => [o.label], v => at.get(v) ?? classes.length), split = list(o => [o.split], () => 0);
+  return { label, split, kind: list(o => o.reasons.map(r => r.kind), v => kinds.indexOf(v) + 1 || 99) };
+}
+
+/** The candidates that pass the filters: worst first, by the reason where one is chosen.
+ * @type {(items: Item[], f: Filters, marks: Map<number, Mark>) => Item[]} */
+export function filtered(items, f, marks) {
+  /** @type {(item: Item) => number} */
+  const score = item => Math.max(...item.reasons.filter(r => r.kind === f.kind).map(r => r.score));
+  const list = items.filter(o => (f.label === null || o.label === f.label)
+    && (f.split === null || o.split === f.split)
+    && (f.kind === null || o.reasons.some(r => r.kind === f.kind))
+    && (f.show === 'all' || marks.has(o.id) === (f.show === 'decided')));
+  return f.kind === null ? list : list.sort((a, b) => score(b) - score(a)); // the sort is stable
+}
+
+/** Make the list anew. @type {(cl: Cleaner) => void} */
+export function makeList(cl) {
+  cl.list = filtered(cl.data.items, cl.f, cl.marks);
+  cl.at = new Map(cl.list.map((o, i) => [o.id, i]));
+}
+
+/** Where a candidate stands in the list, -1 where it doesn't.
+ * @type {(cl: Cleaner, item: Item | null) => number} */
+export const placeOf = (cl, item) => (item ? cl.at.get(item.id) ?? -1 : -1);
+
+/** The next candidate without a decision after position i, from the front again at the end; null where all
+ * are decided.
+ * @type {(cl: Cleaner, i: number) => Item | null} */
+export function nextUndecided({ list, marks }, i) {
+  const round = list.map((_, k) => list[(i + 1 + k + list.length) % list.length]);
+  return round.find(item => !marks.has(item.id)) ?? null;
+}
+
+/** Classes that hold the typed text, those that begin with it first; the suggestion in front.
+ * @type {(classes: string[], item: Item, text: string) => string[]} */
+export function matches(classes, item, text) {
+  /** @type {(s: string) => string} */
+  const plain = s => s.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').toLowerCase();
+  const typed = plain(text.trim());
+  /** @type {(c: string) => number} */
+  const rank = c => (c === typed ? 0 : c.startsWith(typed) ? 1 : c.includes(typed) ? 2 : 3);
+  const ranked = classes.map(c => ({ c, rank: rank(plain(c)), other: c === item.suggestion ? 0 : 1 }));
+  return ranked.filter(({ c, rank }) => rank < 3 && c !== item.label)
+    .sort((a, b) => a.rank - b.rank || a.other - b.other).map(o => o.c);
+}

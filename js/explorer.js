@@ -1,0 +1,10 @@
+// The confusion-matrix explorer: the widget, the page that stands alone, and what tests call.
+import { fileHost, replies } from './explorer/host.js';
+import { showExplorer } from './explorer/page.js';
+import { opener } from './common/file.js';
+import { kernelHost, widget as newWidget } from './common/kernel.js';
+
+export const show = showExplorer;
+export const open = opener(showExplorer, fileHost);
+export const widget = { render: newWidget(showExplorer, replies) };
+export { kernelHost };

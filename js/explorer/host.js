@@ -1,0 +1,48 @@
+// What a kernel would answer, for a page that stands alone; and what a kernel's answers become.
+import { jpeg } from '../common/file.js';
+import { u16 } from '../common/numbers.js';
+
+const LAST = 'This file keeps the figures behind the threshold for the last epoch only.';
+
+/** Replies to `run` travel as base64. */
+export const replies = {
+  run: (/** @type {Predictions} */ r) => ({ ...r, pred: u16(r.pred), conf: u16(r.conf) }),
+};
+
+/** The host for the data that `imgcls.explorer.file` puts into a page.
+ * @type {(inside: InsideExplorer) => ExplorerHost} */
+export function fileHost(inside) {
+  const { data: { n, classes }, runs, thumbs, files, missing, top } = inside;
+  /** @type {(id: number) => Photo} */
+  const photo = id => ({ id, thumb: jpeg(thumbs[id]), file: files[id], note: thumbs[id] ? '' : missing });
+  /** @type {(i: number, epoch: number, id: number) => [number, number][]} */
+  const probabilities = (i, epoch, id) => {
+    const run = runs[i], at = run.kept.indexOf(epoch); // epochs whose probabilities are inside
+    if (at < 0) {
+      const pred = u16(run.pred)[epoch * n + id];
+      return pred === 65535 ? [] : [[pred, u16(run.conf)[epoch * n + id] / 65535]];
+    }
+    const from = (at * n + id) * top, { index, p } = run.top ||= { index: u16(run.top_index),
+      p: u16(run.top_p) };
+    return Array.from({ length: top }, (_, k) => [index[from + k], p[from + k] / 65535]);
+  };
+  return {
+    async run(i) { return { pred: u16(runs[i].pred), conf: u16(runs[i].conf) }; },
+    async photos(ids) { return ids.map(photo); },
+    async photo(i, epoch, id) {
+      const { file, thumb, note } = photo(id), probs = probabilities(i, epoch, id);
+      const nearest = (inside.nearest[id] || []).map(([t, similarity]) =>
+        ({ ...inside.train[t], thumb: jpeg(inside.train[t].thumb), similarity }));
+      const rest = Math.max(0, 1 - probs.reduce((sum, [, p]) => sum + p, 0));
+      return { image: thumb, file, note, probs, rest, nearest, why: nearest.length ? '' : inside.why };
+    },
+    async pr(i, epoch, cls) {
+      const run = runs[i], at = run.kept.indexOf(epoch), from = (at * classes.length + cls) * 202;
+      if (at < 0) throw new Error(LAST);
+      const counts = run.curves ||= u16(run.pr);
+      /** @type {(k: number) => number[]} */
+      const part = k => Array.from(counts.subarray(from + k, from + k + 101));
+      return { tp: part(0), fp: part(101) };
+    },
+  };
+}

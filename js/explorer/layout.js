@@ -1,0 +1,125 @@
+// Where things lie, and painting them: cells, numbers where there is room, names at the sides.
+import { colours, softInk } from '../common/colours.js';
+
+/** Where things lie on a canvas `width` wide: gutters for the names, the square of cells; cell sizes before
+ * zoom. widthOf(name, size): the width of a name in pixels.
+ * @type {(names: string[], width: number, most: number, widthOf: (name: string, size: number) => number)
+ *   => Geometry} */
+export function geometry(names, width, most, widthOf) {
+  const C = names.length, font = width * 0.76 / C < 13 ? 11 : 12;
+  const widest = Math.max(36, ...names.map(name => widthOf(name, font)));
+  const left = 30 + Math.min(widest, 150, width * 0.24);
+  const side = Math.min(Math.min(width - left - 4, most) / C, 150) * C, flat = widest < side / C - 8;
+  const top = flat ? 42 : 34 + Math.min(widest, 120);
+  return { left, top, side, base: side / C, flat, font, width, zoom: 1, x: 0, y: 0 };
+}
+
+/** Zoom by a factor (0: whole matrix) about a point of the square, by default its middle; the view stays
+ * inside the matrix.
+ * @type {(g: Geometry, C: number, factor: number, x?: number, y?: number) => void} */
+export function zoomed(g, C, factor, x = g.side / 2, y = g.side / 2) {
+  const before = g.base * g.zoom;
+  g.zoom = factor ? Math.min(mostZoom(g), Math.max(1, g.zoom * factor)) : 1;
+  const after = g.base * g.zoom;
+  panned(g, C, g.x + x / before - x / after, g.y + y / before - y / after);
+}
+
+/** So far that a cell is 48 pixels wide. @type {(g: Geometry) => number} */
+export const mostZoom = g => Math.max(1, 48 / g.base);
+
+/** Let row y and column x come first, as far as the matrix goes.
+ * @type {(g: Geometry, C: number, x: number, y: number) => void} */
+export function panned(g, C, x, y) {
+  const most = C - C / g.zoom;
+  g.x = Math.min(most, Math.max(0, x));
+  g.y = Math.min(most, Math.max(0, y));
+}
+
+/** What lies at a point of the canvas: row and column of a cell (one of them undefined at a name), or null.
+ * @type {(g: Geometry, C: number, x: number, y: number) => Hit | null} */
+export function hit(g, C, x, y) {
+  const cell = g.base * g.zoom, right = g.left + g.side, bottom = g.top + g.side;
+  /** @type {(v: number) => number | undefined} */
+  const inside = v => (v >= 0 && v < C ? v : undefined);
+  const col = x >= g.left && x < right ? inside(Math.floor((x - g.left) / cell + g.x)) : undefined;
+  const row = y >= g.top && y < bottom ? inside(Math.floor((y - g.top) / cell + g.y)) : undefined;
+  return (row === undefined && col === undefined) || x > right || y > bottom ? null : { row, col, x, y };
+}
+
+/** A name shortened with … to a width in pixels, kept from the direction and line breaks of its own text;
+ * what was found is remembered.
+ * @type {(widthOf: (name: string, size: number) => number) => Shorten} */
+export function shortener(widthOf) {
+  /** @type {Map<string, string>} */
+  const known = new Map(), odd = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+  return (name, px, size) => {
+    const key = `${px}|${size}|${name}`, there = known.get(key);
+    if (there !== undefined) return there;
+    if (known.size > 5000) known.clear();
+    const chars = Array.from(name.replace(odd, ' ')).slice(0, 80);
+    /** @type {(k: number) => string} */
+    const cut = k => chars.slice(0, k).join('') + (k < chars.length ? '…' : '');
+    let low = widthOf(cut(chars.length), size) <= px ? chars.length : 0, high = low || chars.length - 1;
+    while (low < high) {
+      const k = (low + high + 1) >> 1;
+      if (widthOf(cut(k), size) <= px) low = k; else high = k - 1;
+    }
+    known.set(key, `\u2068${cut(low)}\u2069`);
+    return `\u2068${cut(low)}\u2069`;
+  };
+}
+
+/** Paint a scene; `order`: which class comes where.
+ * @type {(painter: Painter, g: Geometry, scene: Scene, order: number[], names?: { names: string[],
+ *   shorten: Shorten }) => void} */
+export function paint(painter, g, scene, order, names) {
+  const cell = g.base * g.zoom, gap = cell >= 7 ? 1 : 0, at = places(g, order.length);
+  const size = Math.round(Math.min(cell < 90 ? 15 : 18, Math.max(9, cell * 0.42)));
+  painter.rect(g.left, g.top, g.side, g.side, colours.track);
+  painter.clip(g.left, g.top, g.side, g.side);
+  for (let i = Math.floor(g.y); i < at.last(g.y); i++) for (let j = Math.floor(g.x); j < at.last(g.x); j++) {
+    const x = at.x(j), y = at.y(i), w = at.x(j + 1) - x - gap, h = at.y(i + 1) - y - gap;
+    const t = order[i], p = order[j], fill = scene.paint(t, p);
+    if (fill || cell >= 14) painter.rect(x, y, w, h, fill ? fill.css : colours.soft);
+    const text = cell < 18 ? '' : scene.text(t, p, cell >= 40);
+    if (!text || text.length * size * 0.56 > w + gap + 1) continue;
+    painter.text(text, x + w / 2, y + h / 2 + 0.5, size, fill ? fill.ink : softInk, 'center');
+  }
+  painter.unclip();
+  if (names) paintNames(painter, g, order, at, names.names, names.shorten);
+}
+
+/** Pixels of rows and columns, and which is the last in sight.
+ * @type {(g: Geometry, C: number) => Places} */
+function places(g, C) {
+  const cell = g.base * g.zoom;
+  return {
+    x: j => Math.round(g.left + (j - g.x) * cell), y: i => Math.round(g.top + (i - g.y) * cell),
+    last: v => Math.min(C, Math.ceil(v + g.side / cell)),
+  };
+}
+
+/** Class names left (true) and above (predicted); every second, third … where rows are too thin for all.
+ * @type {(painter: Painter, g: Geometry, order: number[], at: Places, names: string[], shorten: Shorten)
+ *   => void} */
+function paintNames(painter, g, order, at, names, shorten) {
+  const cell = g.base * g.zoom, every = Math.ceil(12 / cell), size = g.font, { ink } = colours;
+  /** @type {(v: number) => number} */
+  const first = v => Math.ceil(Math.floor(v) / every) * every;
+  painter.text('true class', 9, g.top + g.side / 2, 12, softInk, 'center', true);
+  painter.text('predicted class', g.left + g.side / 2, 9, 12, softInk, 'center');
+  painter.clip(0, g.top - 7, g.left, g.side + 14);
+  for (let i = first(g.y); i < at.last(g.y); i += every) {
+    const name = shorten(names[order[i]], g.left - 28, size);
+    painter.text(name, g.left - 6, (at.y(i) + at.y(i + 1)) / 2, size, ink, 'right');
+  }
+  painter.unclip();
+  painter.clip(g.left - 7, 0, g.side + 14, g.top);
+  for (let j = first(g.x); j < at.last(g.x); j += every) {
+    const x = (at.x(j) + at.x(j + 1)) / 2, name = shorten(names[order[j]], g.flat ? cell - 6 : g.top - 30,
+      size);
+    if (g.flat) painter.text(name, x, g.top - 11, size, ink, 'center');
+    else painter.text(name, x, g.top - 6, size, ink, 'left', true);
+  }
+  painter.unclip();
+}

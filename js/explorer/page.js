@@ -1,0 +1,164 @@
+// The explorer as a whole: its state, and what is done when something is chosen.
+import { html, nothing, render } from 'lit-html';
+import { classTab } from './class.js';
+import { compareTab } from './compare.js';
+import { head } from './head.js';
+import { shortener } from './layout.js';
+import { listsTab } from './lists.js';
+import { draw, fit, go, matrix, placeCell } from './matrix.js';
+import { photosTab } from './photos.js';
+import { listen } from './pointer.js';
+import { load, setOrder, toldApart, viewOf } from './runs.js';
+import { scene } from './scene.js';
+import { u16, u32 } from '../common/numbers.js';
+import { measure } from '../common/painters.js';
+import { busy, card, failure, messageOf, tabs, uniqueId } from '../common/parts.js';
+
+/** @type {Record<Tab, (ex: Explorer) => Panel>} */
+const TABS = { photos: photosTab, class: classTab, lists: listsTab, compare: compareTab };
+
+/** @type {(ex: Explorer) => Html} */
+const page = ex => html`${head(ex)}<div class="ic-status">${ex.status}</div>
+  <div class="ic-body">${matrix(ex)}<div class="ic-right">${details(ex)}</div></div>
+  <div class="ic-hidden" aria-live="polite">${ex.said}</div>`;
+
+/** The tabs. @type {(ex: Explorer) => Html} */
+const details = ex => tabs(`${ex.id}-tab`,
+  [['photos', 'Photos'], ['class', 'Class'], ['lists', 'Lists'], ['compare', 'Compare', ex.s.other < 0]],
+  ex.s.tab, name => open(ex, /** @type {Tab} */ (name)), name => ex.panels[name]?.view() ?? '');
+
+/** Fetch what is missing, then show; `wait` delays the panel while a slider moves.
+ * @type {(ex: Explorer, wait?: number) => Promise<void>} */
+async function show(ex, wait = 0) {
+  const mine = ++ex.asked, { s } = ex;
+  ex.act.update();
+  try {
+    for (const i of [s.run, s.other]) if (i >= 0) await load(ex, i, () => count(ex));
+    ex.status = '';
+  } catch (error) { ex.status = failure(messageOf(error)); }
+  if (mine !== ex.asked || ex.dead) return;
+  if (ex.status) ex.act.update(); else count(ex, wait);
+}
+
+/** Count what is shown, and show it. @type {(ex: Explorer, wait?: number) => void} */
+function count(ex, wait = 0) {
+  const { s } = ex;
+  if (!ex.loaded[s.run] || (s.other >= 0 && !ex.loaded[s.other])) return;
+  ex.a = viewOf(ex, s.run, s.epoch);
+  ex.b = s.other >= 0 ? viewOf(ex, s.other, ex.data.runs[s.other].epochs - 1) : null;
+  if (!ex.b) s.which = 'this';
+  ex.shown = s.which === 'other' ? ex.b : ex.a;
+  redraw(ex);
+  if (s.tab !== 'compare') fill(ex, wait);
+}
+
+/** Show the matrix anew, where only its numbers or its order changed; the small matrices go with it.
+ * @type {(ex: Explorer) => void} */
+function redraw(ex) {
+  const { s, shown, b } = ex;
+  if (!shown) return ex.act.update();
+  ex.scene = scene(ex.C, s.mode, shown, s.which === 'diff' ? b : null);
+  ex.act.update();
+  draw(ex);
+  if (s.tab === 'compare') fill(ex, 200);
+}
+
+/** Fill the open panel, after a pause of `wait` ms while a slider moves.
+ * @type {(ex: Explorer, wait?: number) => void} */
+function fill(ex, wait = 0) {
+  clearTimeout(ex.filling);
+  const go = () => {
+    if (!ex.a) return;
+    const panel = ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
+    ex.act.update();
+    panel.after?.();
+  };
+  if (wait) ex.filling = window.setTimeout(go, wait); else go();
+}
+
+/** Open a tab. @type {(ex: Explorer, tab: Tab) => void} */
+function open(ex, tab) {
+  ex.s.tab = tab;
+  ex.act.update();
+  fill(ex);
+}
+
+/** What the parts of the page may ask for. @type {(ex: Explorer) => Acts} */
+const acts = ex => ({
+  update: () => { if (!ex.dead) render(page(ex), ex.root); },
+  show: wait => { show(ex, wait); },
+  count: () => count(ex),
+  redraw: () => redraw(ex),
+  reorder: () => { setOrder(ex); redraw(ex); },
+  fill: () => fill(ex),
+  pick: pick => {
+    const { s, at } = ex;
+    s.pick = pick;
+    if (pick.kind === 'cell') go(ex, at[pick.t], at[pick.p ?? pick.t]);
+    placeCell(ex);
+    open(ex, 'photos');
+  },
+  openClass: c => { ex.s.cls = c; open(ex, 'class'); },
+});
+
+/** @type {(root: HTMLElement, data: ExplorerData, host: ExplorerHost) => Explorer} */
+function newExplorer(root, data, host) {
+  const run = Math.min(data.runs.length - 1, Math.max(0, data.start || 0)), C = data.classes.length;
+  const widthOf = measure(), first = data.order[0];
+  /** @type {any} */
+  const ex = {
+    root, data, host, C, n: data.n, names: data.classes, targets: u16(data.targets), order: [], at: [],
+    groups: data.groups ? u32(data.groups) : null, id: uniqueId('explorer'), ...toldApart(data.runs),
+    measure: widthOf, shorten: shortener(widthOf), asked: 0, loaded: [], loading: [], views: new Map(),
+    a: null, b: null, shown: null, scene: null, g: null, panels: {}, status: busy('Loading the run …'),
+    said: '', playing: 0, filling: 0, dead: false,
+    s: {
+      run, epoch: data.runs[run].epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15,
+      t: first, p: first, pick: null, tab: 'photos', cls: first, list: 'pairs', threshold: 50,
+      moved: 'mended', exporting: false,
+    },
+  };
+  ex.act = acts(ex);
+  return ex;
+}
+
+/** The explorer in root; host answers run(i), photos(ids), photo(i, epoch, id), pr(i, epoch, class).
+ * @type {Show} */
+export function showExplorer(root, data, host) {
+  card(root, 'ic-explorer');
+  const clear = () => { render(nothing, root); root.replaceChildren(); };
+  if (!data.n || !data.classes.length || !data.runs.length) {
+    const wanted = 'at least one test photo, one class and one run';
+    render(failure(`Nothing to show: the explorer needs ${wanted}.`), root);
+    return { destroy: clear };
+  }
+  const ex = newExplorer(root, data, host);
+  setOrder(ex);
+  ex.act.update();
+  /** @type {(selector: string) => any} */
+  const find = selector => root.querySelector(selector);
+  ex.el = { plot: find('.ic-plot'), canvas: find('.ic-plot canvas'), grid: find('.ic-grid'),
+    tip: find('.ic-tip') };
+  listen(ex);
+  fit(ex);
+  const watch = new ResizeObserver(() => fit(ex));
+  watch.observe(root);
+  /** @type {(event: Event) => void} */
+  const aside = ({ target }) => {
+    if (!ex.s.exporting || (target instanceof Node && find('.ic-export').contains(target))) return;
+    ex.s.exporting = false;
+    ex.act.update();
+  };
+  document.addEventListener('pointerdown', aside);
+  show(ex);
+  return {
+    destroy() {
+      ex.dead = true;
+      watch.disconnect();
+      clearInterval(ex.playing);
+      clearTimeout(ex.filling);
+      document.removeEventListener('pointerdown', aside);
+      clear();
+    },
+  };
+}
