@@ -18,9 +18,15 @@ from traitlets import Float, List
 from ..core import UserError, palette
 
 # %% ../../nbs/api/42_explorer.page.ipynb #7b85790a
+def _pair(name):
+    "A colour of the palette, on light paper and on dark, as a style sheet wants it."
+    light = palette()['colours'][name]
+    return f"light-dark({light}, {palette()['dark'].get(name, light)})"
+
+
 def _colours():
-    "The palette, as a style sheet wants it."
-    return '.imgcls { ' + ' '.join(f'--ic-{k}: {v};' for k, v in palette()['colours'].items()) + ' }'
+    "The palette as the variables of a style sheet."
+    return '.imgcls { ' + ' '.join(f'--ic-{k}: {_pair(k)};' for k in palette()['colours']) + ' }'
 
 # %% ../../nbs/api/42_explorer.page.ipynb #0e5eb478
 def static(
@@ -107,9 +113,9 @@ def fragment(
 # %% ../../nbs/api/42_explorer.page.ipynb #b0e5a82e
 def _frame():
     "Styles of the page around a fragment."
-    c = palette()['colours']
-    return (f'body{{margin:0;padding:1rem;background:{c["soft"]}}}main{{max-width:84rem;margin:0 auto}}'
-            f'h1{{font:600 1.25rem system-ui,sans-serif;margin:.25rem 0 1rem;color:{c["ink"]}}}')
+    return (f':root{{color-scheme:light dark}}body{{margin:0;padding:1rem;background:{_pair("soft")}}}'
+            'main{max-width:84rem;margin:0 auto}'
+            f'h1{{font:600 1.25rem system-ui,sans-serif;margin:.25rem 0 1rem;color:{_pair("ink")}}}')
 
 # %% ../../nbs/api/42_explorer.page.ipynb #a790ec54
 def page(

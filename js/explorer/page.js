@@ -10,6 +10,7 @@ import { photosTab } from './photos.js';
 import { listen } from './pointer.js';
 import { load, setOrder, toldApart, viewOf } from './runs.js';
 import { scene } from './scene.js';
+import { followTheme } from '../common/colours.js';
 import { u16, u32 } from '../common/numbers.js';
 import { measure } from '../common/painters.js';
 import { busy, card, failure, messageOf, tabs, uniqueId } from '../common/parts.js';
@@ -150,10 +151,12 @@ export function showExplorer(root, data, host) {
     ex.act.update();
   };
   document.addEventListener('pointerdown', aside);
+  const unfollow = followTheme(root, () => redraw(ex));
   show(ex);
   return {
     destroy() {
       ex.dead = true;
+      unfollow();
       watch.disconnect();
       clearInterval(ex.playing);
       clearTimeout(ex.filling);
