@@ -39,7 +39,7 @@ interface Kernel {
 }
 type Status = (msg: { content: { execution_state: string } }) => void;
 interface Question {
-  resolve: (answer: unknown) => void; reject: (error: Error) => void;
+  call: string; args: unknown[]; resolve: (answer: unknown) => void; reject: (error: Error) => void;
   quiet: boolean; number: number; since: number; state: string;
 }
 
