@@ -169,8 +169,9 @@ export const widget = (show, change) => ({
     };
     /** @type {(text: string, lost?: boolean) => void} */
     const tell = (text, lost) => {
-      const before = line.textContent, button = () => html`<button type="button" @click=${reconnect}>Reconnect</button>`;
-      render(html`${text}${lost ? button() : ''}`, line);
+      const before = line.textContent;
+      const button = lost && html` <button type="button" @click=${reconnect}>Reconnect</button>`;
+      render(html`${text}${button || ''}`, line);
       line.hidden = !text;
       if (lost && line.textContent !== before) line.scrollIntoView({ block: 'nearest' });
     };
