@@ -18,6 +18,21 @@ BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stabl
 HTML = '''
 ```{=html}
 <iframe class="live" src="explorer.html" title="The explorer, to click through" loading="lazy"></iframe>
+<script>
+  { // the explorer is as light or dark as this page, whatever the system says
+    const frame = document.querySelector('iframe.live');
+    const follow = () => {
+      const inside = frame.contentDocument?.documentElement;
+      const theme = document.querySelector('.quarto-dark') ? 'dark' : 'light';
+      if (!inside) return;
+      inside.className = `quarto-${theme}`;
+      inside.style.colorScheme = theme;
+    };
+    frame.addEventListener('load', follow);
+    const watch = new MutationObserver(follow);
+    for (const el of [document.documentElement, document.body]) watch.observe(el, { attributes: true });
+  }
+</script>
 ```
 
 ![The learning curve: accuracy by number of photos, with 95 % intervals](curve.svg){.live}
