@@ -204,7 +204,6 @@ def test_check_sees_what_is_not_bundled(copied):
     assert copied.stale() == ['imgcls/static/cleaner.js', 'imgcls/static/explorer.js', 'imgcls/static/old.js']
 
 
-def test_check_sees_a_wrong_type(copied):
-    assert copied.mistyped() == []
+def test_bundling_sees_a_wrong_type(copied):
     change(copied.JS/'explorer'/'stats.js', 'wilson(k, n);', "wilson(k, 'n');")
-    assert len(copied.mistyped()) == 1 and copied.mistyped()[0].startswith('js/explorer/stats.js(')
+    with pytest.raises(SystemExit, match=r'explorer/stats\.js\('): copied.build()
