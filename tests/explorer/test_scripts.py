@@ -195,13 +195,13 @@ def change(file, old, new):
     file.write_text(text.replace(old, new), encoding='utf-8')
 
 
-def test_check_sees_what_is_not_bundled(copied):
-    assert copied.stale() == []
+@pytest.mark.parametrize('file, old, new', [('js/cleaner/list.js', "'blurred'", "'not sharp'"),
+                                            ('imgcls/static/palette.json', '#08306b', '#654321')])
+def test_check_sees_what_is_not_bundled(copied, file, old, new):
     (copied.STATIC/'old.js').write_text('')
-    change(copied.JS/'cleaner'/'list.js', "'blurred'", "'not sharp'")
-    assert copied.stale() == ['imgcls/static/cleaner.js', 'imgcls/static/old.js']
-    change(copied.STATIC/'palette.json', '#08306b', '#654321')
-    assert copied.stale() == ['imgcls/static/cleaner.js', 'imgcls/static/explorer.js', 'imgcls/static/old.js']
+    assert copied.stale() == ['imgcls/static/old.js']
+    change(copied.JS.parent/file, old, new)
+    assert copied.stale() == [f'imgcls/static/{page}.js' for page in ('cleaner', 'explorer', 'old')]
 
 
 def test_bundling_sees_a_wrong_type(copied):
