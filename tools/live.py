@@ -44,6 +44,7 @@ def make(folder, small=False):
     import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     from imgcls.data.synth import synth_folder
     from imgcls.explorer.file import save_explorer
+    from imgcls.pictures import themed_svg
     from imgcls.studies.plots import plot_learning_curve
     from imgcls.studies.study import study
     photos, how = 'synth', dict(sizes=[20, 100, 500, 1000])
@@ -52,7 +53,7 @@ def make(folder, small=False):
         st = study(photos, recipe='frozen', arch='efficientnet_lite0', epochs=4, out=Path(tmp)/'synth', **how)
         save_explorer(st, path=folder/FILES[0], limit=LIMIT)
         st.report(folder/FILES[1], limit=LIMIT)
-        plot_learning_curve(st).savefig(folder/FILES[2], bbox_inches='tight')
+        (folder/FILES[2]).write_text(themed_svg(plot_learning_curve(st)), encoding='utf-8')
 
 
 def open_cell(page, row, col):
