@@ -2,16 +2,19 @@
 import { html } from 'lit-html';
 import { KINDS } from './list.js';
 import { name } from '../common/parts.js';
+import { plural } from '../common/text.js';
 
-/** Decisions: name, what the button says, its key. @type {[string, string, string][]} */
-export const DECISIONS = [['keep', 'Keep', 'K'], ['take', 'Take suggestion', 'S'],
-  ['relabel', 'Relabel …', 'R'], ['delete', 'Delete', 'D'], ['aside', 'Set aside', 'A']];
+/** Decisions and their keys; those in front may be about several photos at once.
+ * @type {[what: string, key: string][]} */
+export const DECISIONS = [['take', 'S'], ['keep', 'K'], ['aside', 'A'], ['relabel', 'R'], ['delete', 'D']];
 
 /** @type {[string[], string][]} */
-export const KEYS = [[['K'], 'keep the label as it is'], [['S'], 'take the suggestion'],
-  [['R'], 'relabel: choose another class'], [['D'], 'delete: the photo is of no use'],
-  [['A'], 'set aside: not sure, look again later'], [['U'], 'undo'], [['Y', 'Shift U'], 'redo'],
+export const KEYS = [[['S'], 'take the suggestion'], [['K'], 'keep the label as it is'],
+  [['R'], 'relabel: choose another class'], [['A'], 'set aside: not sure, look again later'],
+  [['D'], 'delete: the photo is of no use'], [['U'], 'undo'], [['Y', 'Shift U'], 'redo'],
   [['L', '→'], 'next photo'], [['J', '←'], 'photo before'], [['Home', 'End'], 'first and last photo'],
+  [['X'], 'select the photo; what you decide is then about all that are selected'],
+  [['Shift →', 'Shift ←'], 'select on the way'], [['Esc'], 'clear the selection'],
   [['Page Up', 'Page Down'], 'turn the pages of thumbnails'], [['?'], 'show these keys']];
 
 /** @type {Record<string, [short: string, long: string]>} */
@@ -34,3 +37,7 @@ export function plain(mark) {
   if (!mark) return 'not decided yet';
   return mark.action === 'relabel' ? `relabelled to ${mark.new}` : DONE[mark.action]?.[1] ?? mark.action;
 }
+
+/** A photo and what is said of it, or how many. @type {(items: Item[], what: unknown) => Html} */
+export const about = (items, what) =>
+  html`${items.length === 1 ? name(items[0].file, 40) : plural(items.length, 'photo')}: ${what}`;

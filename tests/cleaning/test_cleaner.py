@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from imgcls.cleaning import host as cleaner_host
 from imgcls.cleaning.cleaner import CleanerWidget, PlainCleaner, clean, save_cleaner
 from imgcls.cleaning.host import CleanerHost
 from imgcls.cleaning.journal import Journal, apply_decisions
+from imgcls.commands import parser
 from imgcls.core import UserError
 from imgcls.data.table import COLUMNS, Photos
 from imgcls.explorer.page import static
+from imgcls.explorer.thumbnails import shown_photo
 
 HOSTILE = ['<script>window.bad=1</script>', '</script><img src=x onerror=window.bad=2>', '"fox" & \'co\'',
            '\U0001f98a', '\u05e9\u05d5\u05e2\u05dc \u0623\u0633\u062f', 'x'*300, 'two\nlines']
@@ -85,6 +88,53 @@ def test_messages_that_make_no_sense(animals):
     wrong = [('decide', *d) for d in decisions] + [('__init__',), ('all',), ('photos', [99]), ('photo',)]
     for a in ask(CleanerHost(photos, journal), *wrong): assert 'result' not in a and '\n' not in a['error']
     assert not journal.exists() or not len(Journal(journal).decisions)
+
+
+def test_one_decision_about_several(animals):
+    host = CleanerHost(*animals())
+    assert [*host.decide([0, 4], 'take')['decisions'].values()] == [
+        dict(action='relabel', new='fox'), dict(action='relabel', new='hare')]
+    with pytest.raises(UserError): host.decide([1, 2], 'take')  # nothing is suggested for the second
+    host.decide([7, 3], 'aside')
+    undone = CleanerHost(host.all, host.journal.path).undo()
+    assert ([*undone['decisions']], undone['last'], undone['redo']) == ([0, 4], 3, 2)
+    assert [*host.redo()['decisions']] == [0, 3, 4, 7] and host.decide([], 'keep')['last'] is None
+
+
+def test_typical_photos_beside_a_candidate(dim_study, tmp_path, monkeypatch):
+    "Three each of the label and the suggestion, and never the photo itself."
+    train = dim_study.photos.train()
+    row = train[train.label == 'a'].iloc[0]
+    issue = dict(row[['path', 'label', 'split', 'sha256']], reason='label', score=1., suggestion='b', text='')
+    issues, span = pd.DataFrame([issue]), dim_study.photos.span
+    host = CleanerHost(dim_study, tmp_path/'j.csv', issues)
+    small = {p: shown_photo(p, 96, span)[0] for p in train.path}
+    own, other = host.photo(0)['typical']
+    assert {*own} == {small[p] for p in train.path[train.label == 'a'] if p != row.path}
+    assert {*other} == {small[p] for p in train.path[train.label == 'b']}
+    (_, _, known), = host.first(10**6)
+    assert known['thumbs'][0]['typical'] == [own, other]
+    plain = PlainCleaner(host)
+    assert all(src in plain.about.value for src in own+other)
+    page = save_cleaner(dim_study, tmp_path/'clean.html', tmp_path/'j.csv', issues=issues)
+    inside = json.loads(re.search('type="application/json"[^>]*>(.*?)</script>', page.read_text(), re.S)[1])
+    there = {label: [o['id'] for o in photos] for label, photos in inside['typical']}
+    assert there == dict(a=[None, None, 0], b=[None]*3)
+    monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'empty'))
+    for source in (dim_study, dim_study.photos):
+        assert CleanerHost(source, tmp_path/'j.csv', issues).photo(0)['typical'] == [[], []]
+
+
+def test_commands_that_come_after(dim_study, animals, tmp_path):
+    host = CleanerHost(dim_study, tmp_path/'my journal.csv', made(tmp_path)[1].iloc[:0])
+    (_, clean), (_, again) = host.start()['commands']
+    asked = parser().parse_args(shlex.split(clean)[1:])
+    assert (asked.study, asked.apply) == (str(dim_study.path), [str(tmp_path/'my journal.csv')])
+    asked = parser().parse_args(shlex.split(again)[1:])
+    assert (asked.photos, asked.out) == (f'{dim_study.path}/cleaned.csv', f'{dim_study.path}-cleaned')
+    assert asked.recipe == ['frozen'] and asked.res == 32
+    photos, journal = animals()
+    assert 'apply_decisions' in CleanerHost(photos, journal).start()['commands'][0][1]
 
 
 def test_two_cleaners_and_one_that_comes_back(animals):
@@ -407,18 +457,18 @@ const item = (_, id) => ({
 const items = Array.from({ length: 10000 }, item);
 const data = {
   title: 'many', note: '', classes: ['deer', 'fox', 'hare'], items, journal: 'decisions.csv', live: true,
-  decisions: {}, undo: 0, redo: 0,
+  decisions: {}, undo: 0, redo: 0, commands: [],
 };
 window.log = []; window.asked = []; window.wait = 0; window.leak = []; window.broken = false;
 const later = () => new Promise(done => setTimeout(done, wait));
 const host = {
   async photos(ids) { asked.push(ids); return ids.map(id => ({ id, thumb: null, file: '', note: 'none' })); },
   async photo() { return { image: null, note: 'none' }; },
-  async decide(id, action, to) {
+  async decide(ids, action, to) {
     await later();
     if (broken) throw new Error('The kernel does not answer.');
-    log.push([id, { action, new: to }]);
-    return state(id);
+    for (const id of ids) log.push([id, { action, new: to }]);
+    return state(ids[0]);
   },
 };
 document.addEventListener('keydown', e => leak.push(e.key));
@@ -434,7 +484,7 @@ def live(page):
     page.set_content(f"<!doctype html><html lang='en'><style>{style}</style>"
                      "<input id='outside'><div id='root'></div></html>")
     page.add_script_tag(content=f"{static('cleaner.js')}\n{{{LIVE}}}")
-    page.click('.cl-stage')
+    page.click('.cl-frame')
     return page
 
 
@@ -461,7 +511,7 @@ def test_keys_stay_inside(live):
     press(live, 'k', 'd')
     live.focus('.cl-filters select')
     press(live, 'd')
-    live.focus('.cl-stage button')
+    live.focus('.cl-step >> nth=0')
     press(live, 'Control+k', 'Alt+d', 'Meta+a')
     press(live, 'r')
     live.keyboard.type('kd')
