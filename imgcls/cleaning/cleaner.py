@@ -129,7 +129,7 @@ def _about(o, mark):
     why = [f"<li><b>{escape(r['kind'])}</b> {r['score']:.2f}: {escape(r['text'])}</li>" for r in o['reasons']]
     lines = [f"<small>{escape(o['file'])}</small>", f"label <b>{escape(o['label'])}</b>"]
     if o['suggestion']: lines.append(f"suggestion <b>{escape(o['suggestion'])}</b>")
-    if o['split'] == 'test': lines.append('A test photo: it stays in the test as it is; what you decide is noted.')
+    if o['split'] == 'test': lines.append('A test photo: it stays in the test; what you decide is noted.')
     decision = _DECIDED.get(mark.get('action'), 'not decided yet')
     if mark.get('action') == 'relabel': decision = f"relabelled: {mark['new']}"
     style = 'line-height:1.5;overflow-wrap:anywhere'
@@ -160,7 +160,8 @@ _MEANS = dict(aside='leaves the photo out for now; its file stays',
 
 
 def _button(name):
-    return widgets.Button(description=_BUTTONS[name], tooltip=_MEANS.get(name), layout=dict(width='max-content'))
+    layout = dict(width='max-content')
+    return widgets.Button(description=_BUTTONS[name], tooltip=_MEANS.get(name), layout=layout)
 
 
 def _drop_down(name, options):
