@@ -118,10 +118,7 @@ function decisions(cl) {
 function nobody(cl) {
   const { f, data } = cl, left = f.show === 'undecided';
   const none = left ? 'Nothing is left to decide in this list.' : 'No candidate passes these filters.';
-  const reset = () => {
-    filter(cl, { label: null, split: null, kind: null, show: 'all' });
-    cl.root.focus({ preventScroll: true });
-  };
+  const reset = () => filter(cl, { label: null, split: null, kind: null, show: 'all' });
   return html`<section class="cl-empty" aria-label="candidate">
     <p>${data.items.length ? none : 'Nothing looks wrong: there are no candidates.'}</p>
     <button type="button" ?hidden=${!data.items.length} @click=${reset}>Show all</button></section>`;
@@ -179,6 +176,15 @@ const page = cl => html`${head(cl)}${filters(cl)}<div class="cl-body">${main(cl)
   <p class="ic-error" role="alert" ?hidden=${!cl.error}>${cl.error}</p>${strip(cl)}</div>
   <div class="ic-hidden" aria-live="polite">${cl.spoken}</div>`;
 
+/** Draw the page; where the button goes that has the focus, the page gets it, and keys still act.
+ * @type {(cl: Cleaner) => void} */
+function draw(cl) {
+  if (cl.gone) return;
+  const inside = cl.root.contains(document.activeElement);
+  render(page(cl), cl.root);
+  if (inside && !cl.root.contains(document.activeElement)) cl.root.focus({ preventScroll: true });
+}
+
 /** Take over what the host says now: decisions made elsewhere, and candidates that did not fit into a
  * widget's state.
  * @type {(cl: Cleaner, data: CleanerData) => void} */
@@ -200,7 +206,7 @@ export function showCleaner(root, data, host) {
   root.tabIndex = -1;
   /** @type {Cleaner} */
   const cl = {
-    root, data, host, update: () => { if (!cl.gone) render(page(cl), root); },
+    root, data, host, update: () => draw(cl),
     f: { label: null, split: null, kind: null, show: 'all' }, choices: choices(data), places: new Map(),
     byId: new Map(), list: [], at: new Map(), item: null, page: 0, marks: new Map(), undo: 0, redo: 0,
     chosen: new Set(),

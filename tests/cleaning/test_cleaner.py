@@ -424,14 +424,112 @@ def test_hostile_names_are_text(page, animals, tmp_path):
 
 
 @pytest.mark.browser
-def test_axe(page, animals, tmp_path):
-    from axe_playwright_python.sync_playwright import Axe
+def test_decisions_about_several_and_the_end(page, animals, tmp_path):
+    "Select by keys and by clicks, decide once, undo once; then the summary says what to do with the file."
     photos, journal = animals()
-    opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
-    for keys in ((), ('s', 'k', 'd', 'a', 'Home'), ('r',), ('Escape', '?')):
+    asked, said = opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    message = page.locator('.cl-message')
+    tab_to(page, '.cl-tile[aria-current]')
+    press(page, 'Shift+ArrowRight', 'Shift+ArrowRight', 'd')
+    assert page.locator('.cl-selected').inner_text() == '3 selected' and 'one photo' in message.inner_text()
+    assert page.locator('.cl-decide [data-do=delete]').count() == 0
+    press(page, 's')
+    assert marks(page) == ['→ fox', '→ hare'] and 'no suggestion' in message.inner_text()  # not of the third
+    assert page.locator('.cl-selected').count() == 0
+    press(page, 'u')
+    assert (marks(page), message.inner_text()) == ([], 'Undone: 2 photos.') and shown(page)[0] == 'photo000.jpg'
+    press(page, 'y')
+    assert marks(page) == ['→ fox', '→ hare']
+    press(page, 'x', 'Escape', 'x', 'x', 'k')  # nothing is selected any more
+    assert marks(page) == ['kept', '→ hare']
+    page.locator('.cl-pick input').nth(3).check()
+    page.locator('.cl-tile').nth(5).click(modifiers=['Shift'])
+    assert page.locator('.cl-selected').inner_text() == '6 selected'
+    page.get_by_text('Clear').click()
+    page.get_by_label('Select all on this page').check()
+    press(page, 'k')
+    assert count(page) == 'decided 24 of 30' and set(marks(page)) == {'kept'}
+    press(page, 'u')
+    assert marks(page) == ['kept', '→ hare']
+    press(page, 'y', 'PageDown')
+    page.get_by_label('Select all on this page').check()
+    page.click('[data-do=aside]')
+    assert 'All 30 candidates are decided' in page.locator('.cl-end').inner_text()
+    rows = page.locator('.cl-tally tbody tr').all_inner_texts()
+    assert rows[0].split() == ['all', '–', '24', '6', '–'] and len(rows) == 4
+    with page.expect_download() as download: page.click('.cl-end .cl-main')
+    download.value.save_as(tmp_path/'mine.csv')
+    got = Journal(tmp_path/'mine.csv')
+    assert got.notes == [] and [*got.decisions.action] == ['keep']*24 + ['aside']*6
+    assert len(apply_decisions(got, photos).df) == 25  # a test photo is only noted
+    # one undo in Python takes back what was one decision in the browser
+    assert got.undo() and [*got.decisions.action] == ['keep']*24
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+    page.locator('.cl-command button').click()
+    assert message.inner_text() == 'Copied.'
+    assert page.evaluate('navigator.clipboard.readText()') == page.locator('.cl-command code').inner_text()
+    press(page, 'u')
+    assert count(page) == 'decided 24 of 30' and page.locator('.cl-end').count() == 0
+    page.get_by_text('Summary and what comes next').click()
+    assert '6 of 30 candidates are not decided yet' in page.locator('.cl-end').inner_text()
+    page.get_by_text('Go on').click()
+    assert shown(page) == ('photo024.jpg', 'not decided yet') and (asked, said) == ([], [])
+
+
+@pytest.fixture
+def page_of_a_study(dim_study, tmp_path):
+    "A page with typical photos."
+    df = dim_study.photos.df
+    other = df.label.map(dict(a='b', b='a'))
+    known = df[['path', 'label', 'split', 'sha256']]
+    issues = known.assign(reason='label', score=.9, text='why', suggestion=other)
+    return save_cleaner(dim_study, tmp_path/'clean.html', tmp_path/'j.csv', issues=issues)
+
+
+def sizes(page, what):
+    return page.evaluate(f"""() => [...document.querySelectorAll({json.dumps(what)})]
+        .map(e => e.getBoundingClientRect()).filter(r => r.width).map(r => [r.width, r.height])""")
+
+
+@pytest.mark.browser
+def test_on_a_phone(browser, page_of_a_study):
+    "Nothing is wider than the screen, decisions stay in sight, and a thumb hits what it aims at."
+    how = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
+    context = browser.new_context(**how)
+    page = context.new_page()
+    opened(page, page_of_a_study)
+    page.wait_for_selector('.cl-typical img')
+    assert page.evaluate('document.documentElement.scrollWidth') == 390
+    assert sizes(page, 'kbd') == [] and min(min(s) for s in sizes(page, '.cl-decide button')) >= 44
+    assert min(h for _, h in sizes(page, '.imgcls :is(button, select)')) >= 44
+    assert min(min(s) for s in sizes(page, '.cl-pick')) >= 44
+    for what in ('.cl-frame', '.cl-typical', '.cl-strip', '.cl-foot'):
+        page.evaluate(f"document.querySelector('{what}').scrollIntoView({{ block: 'center' }})")
+        at = page.locator('.cl-decide').bounding_box()
+        assert at['y'] >= 0 and at['y']+at['height'] <= 844, what
+    page.locator('.cl-tile').nth(4).tap()  # the photo comes to where it can be seen
+    page.wait_for_function("document.querySelector('.cl-frame').getBoundingClientRect().top >= 0")
+    page.locator('.cl-pick').nth(2).tap()
+    assert page.locator('.cl-selected').inner_text() == '1 selected'
+    page.locator('[data-do=aside]').tap()
+    assert marks(page) == ['aside']
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize('width, scheme', [(1400, 'light'), (390, 'dark')])
+def test_axe(page, page_of_a_study, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size(dict(width=width, height=900))
+    opened(page, page_of_a_study)
+    page.wait_for_selector('.cl-typical img')
+    for keys in ((), ('s', 'k', 'd', 'a', 'Home'), ('x',), ('Escape', 'r'), ('Escape', '?'),
+                 ('Escape', 'End', 'k', 'k', 'k', 'k', 'k', 'k', 'k', 'k')):
         press(page, *keys)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+    assert page.locator('.cl-end').is_visible() and page.locator('.cl-command').count() == 2
 
 
 @pytest.mark.browser
