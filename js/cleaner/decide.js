@@ -45,8 +45,7 @@ export function show(cl, item) {
   cl.page = Math.floor(Math.max(0, i) / PAGE);
   if (item) {
     const why = item.reasons.map(r => kindWords(r.kind)).join(', '), mark = plain(cl.marks.get(item.id));
-    const to = item.suggestion ? `, suggestion ${item.suggestion}` : '',
-      place = `${i + 1} of ${cl.list.length}`;
+    const place = `${i + 1} of ${cl.list.length}`, to = item.suggestion && `, suggestion ${item.suggestion}`;
     cl.spoken = `${place}: ${item.file}, labelled ${item.label}${to}, ${why}. ${mark}.`;
   } else cl.spoken = cl.marks.size && cl.marks.size === total(cl) ? 'All candidates are decided.' : '';
   askFor(cl, item, thumbnails(cl));
@@ -124,10 +123,10 @@ export function decide(cl, items, action, to = '') {
     && !same(cl.marks.get(item.id), marked(item, action, to)));
   const one = items.length === 1, left = items.length - some.length;
   const what = one || action !== 'take' ? said(marked(items[0], action, to)) : 'relabelled as suggested';
-  if (!some.length) return goOn(cl, items, html`${about(items, what)} already`);
+  const rest = left ? html`; ${number(left)} had it already, or no suggestion` : '';
+  if (one && left) return goOn(cl, items, html`${about(items, what)} already`);
   send(cl, () => cl.host.decide(some.map(item => item.id), action, to), ({ message }) => {
-    if (!one) cl.chosen.clear();
-    const rest = left ? `; ${number(left)} had it already, or no suggestion` : '';
+    cl.chosen.clear();
     goOn(cl, items, html`${about(some, what)}${rest}${message ? `. ${message}` : ''}`);
   });
 }
@@ -165,13 +164,13 @@ function back(cl, call) {
  * chosen.
  * @type {(cl: Cleaner, what: string, relabel: (cl: Cleaner) => void) => void} */
 export function act(cl, what, relabel) {
-  const { item } = cl, some = cl.data.items.filter(({ id }) => cl.chosen.has(id));
+  const { item } = cl, chosen = cl.data.items.filter(({ id }) => cl.chosen.has(id));
+  const some = !chosen.length && item ? [item] : chosen;
   if (what === 'undo' || what === 'redo') return back(cl, what);
-  const single = what === 'relabel' || what === 'delete';
-  if (some.length && single) return tell(cl, 'That goes for one photo at a time; Esc clears the selection.');
-  if (some.length) return decide(cl, some, what);
-  if (!item) return undefined;
+  if (chosen.length && (what === 'relabel' || what === 'delete'))
+    return tell(cl, 'That goes for one photo at a time; Esc clears the selection.');
   if (what === 'relabel') return relabel(cl);
-  if (what !== 'take' || item.suggestion) return decide(cl, [item], what);
-  return tell(cl, 'There is no suggestion for this photo; R lets you choose a class.');
+  if (what === 'take' && !some.some(o => o.suggestion))
+    return tell(cl, 'There is no suggestion; R lets you choose a class.');
+  return some.length ? decide(cl, some, what) : undefined;
 }
