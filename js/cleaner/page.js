@@ -7,7 +7,7 @@ import { download, ending } from './end.js';
 import { pressed } from './keys.js';
 import { choices, makeList, nextUndecided, placeOf } from './list.js';
 import { help, relabel } from './windows.js';
-import { DECISIONS, kindWords, plain, said } from './words.js';
+import { DECISIONS, brief, kindWords, plain, said } from './words.js';
 import { card, link, name, note, segment, select, thumb } from '../common/parts.js';
 import { fixed, number } from '../common/text.js';
 
@@ -137,7 +137,7 @@ function tile(cl, item, reached) {
     tabindex=${reached ? 0 : -1} aria-current=${cl.item === item ? 'true' : nothing}
     aria-label="${file}, labelled ${label}, ${plain(mark)}" @click=${click}>
     <span class="cl-picture">${photo ? thumb(photo.thumb, photo.note) : ''}</span>
-    <span class="cl-mark" ?hidden=${!mark} data-mark=${mark?.action ?? 'none'}>${said(mark, true)}</span>
+    <span class="cl-mark" ?hidden=${!mark} data-mark=${mark?.action ?? 'none'}>${mark ? brief(mark) : ''}</span>
     <span class="cl-line">${name(label, 18)}</span></button>
     <label class="cl-pick"><input type="checkbox" tabindex="-1" aria-label="select ${file}"
       .checked=${live(cl.chosen.has(id))} @change=${pick}></label></li>`;
