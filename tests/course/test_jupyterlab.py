@@ -46,7 +46,8 @@ def scroll_to(page, index):
 
 def ours(outputs):
     "Do the outputs of a cell hold the explorer or the cleaner?"
-    texts = [''.join(o.get('data', {}).get('text/plain', '')) for o in outputs]
+    data = [o['data'] for o in outputs if 'application/vnd.jupyter.widget-view+json' in o.get('data', {})]
+    texts = [''.join(d.get('text/plain', '')) for d in data]
     return any('ExplorerWidget' in text or 'CleanerWidget' in text for text in texts)
 
 
