@@ -437,7 +437,8 @@ def test_decisions_about_several_and_the_end(page, animals, tmp_path):
     assert marks(page) == ['→ fox', '→ hare'] and 'no suggestion' in message.inner_text()  # not of the third
     assert page.locator('.cl-selected').count() == 0
     press(page, 'u')
-    assert (marks(page), message.inner_text()) == ([], 'Undone: 2 photos.') and shown(page)[0] == 'photo000.jpg'
+    assert (marks(page), message.inner_text()) == ([], 'Undone: 2 photos.')
+    assert shown(page)[0] == 'photo000.jpg'
     press(page, 'y')
     assert marks(page) == ['→ fox', '→ hare']
     press(page, 'x', 'Escape', 'x', 'x', 'k')  # nothing is selected any more
