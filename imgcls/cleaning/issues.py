@@ -111,7 +111,7 @@ def _judge(views, labels, leave_out, folds, P):
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #44568682
 def out_of_fold(
-    X: np.ndarray,  # n × 2d: features of each photo, then of its mirror image, from `deep_body`
+    X: np.ndarray | list,  # n × 2d: features of each photo, then of its mirror image; or `_views` of them
     labels: np.ndarray,  # positions of classes, n
     groups: np.ndarray,  # name of the group of each photo, n
     folds: int = 5,  # parts
@@ -120,9 +120,10 @@ def out_of_fold(
     seed: int = 0,  # of the split
 ) -> np.ndarray:  # n × classes
     "Return probabilities of each photo's classes by classifiers that have not seen it."
-    test, out = np.zeros(len(X), bool) if test is None else test, np.zeros((len(X), labels.max()+1))
-    judged = _judge(_views(X), labels, leave_out, _folds(labels, groups, folds, seed, test), out)
-    for _ in progress(judged, len(X), 'judging labels' if leave_out is None else 'judging labels again'): pass
+    test, n = np.zeros(len(labels), bool) if test is None else test, len(labels)
+    views, out = X if isinstance(X, list) else _views(X), np.zeros((n, labels.max()+1))
+    judged = _judge(views, labels, leave_out, _folds(labels, groups, folds, seed, test), out)
+    for _ in progress(judged, n, 'judging labels' if leave_out is None else 'judging labels again'): pass
     return out
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #82c024a7
@@ -133,16 +134,16 @@ def _find(labels, P):
 
 
 def judge_labels(
-    X: np.ndarray,  # n × 2d, as for `out_of_fold`
+    X: np.ndarray,  # n × 2d, as for `out_of_fold`, from `deep_body`
     labels: np.ndarray,  # positions of classes, n
     groups: np.ndarray,  # name of the group of each photo, n
     test: np.ndarray | None = None,  # True for test photos, n; their labels say nothing of the other photos
     rounds: int = 2,  # the second without the suspects of the first
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # suspected? (n), suspicion 0…1 (n), probabilities of classes
     "Return which labels are likely wrong; by cleanlab's `find_label_issues` and its normalised margin."
-    wrong, test = None, np.zeros(len(X), bool) if test is None else test
+    wrong, test, views = None, np.zeros(len(X), bool) if test is None else test, _views(X)
     for _ in range(rounds):
-        P = out_of_fold(X, labels, groups, leave_out=wrong, test=test)
+        P = out_of_fold(views, labels, groups, leave_out=wrong, test=test)
         wrong = _find(labels, P)
         wrong[~test] = _find(labels[~test], P[~test])
     score = quiet_import('cleanlab.rank').get_label_quality_scores(labels, P, method='normalized_margin')

@@ -17,11 +17,8 @@ export function tally(items, marks) {
     if (at < 0) continue;
     of.set(label, (of.get(label) ?? [0, 0, 0, 0]).map((n, k) => n + Number(k === at)));
   }
-  return [...of].sort(([, a], [, b]) => sum(b) - sum(a));
+  return [...of];
 }
-
-/** @type {(counts: number[]) => number} */
-const sum = counts => counts.reduce((a, b) => a + b, 0);
 
 /** Save the journal as a file. @type {(cl: Cleaner) => void} */
 export const download = cl => {

@@ -116,8 +116,8 @@ function decisions(cl) {
 
 /** Why there is no candidate to show. @type {(cl: Cleaner) => Html} */
 function nobody(cl) {
-  const { f, data } = cl, left = f.show === 'undecided';
-  const none = left ? 'Nothing is left to decide in this list.' : 'No candidate passes these filters.';
+  const { f, data } = cl, none = f.show === 'undecided' ? 'Nothing is left to decide in this list.'
+    : 'No candidate passes these filters.';
   const reset = () => filter(cl, { label: null, split: null, kind: null, show: 'all' });
   return html`<section class="cl-empty" aria-label="candidate">
     <p>${data.items.length ? none : 'Nothing looks wrong: there are no candidates.'}</p>

@@ -42,16 +42,8 @@ async function askForLarge(cl, item) {
 
 /** @type {(cl: Cleaner, id: number) => Promise<Large>} */
 function askOnce({ asked, host, large }, id) {
-  const there = asked.get(id);
-  if (there) return there;
-  const ask = async () => {
-    try {
-      const got = await host.photo(id);
-      keep(large, id, got, 40);
-      return got;
-    } finally { asked.delete(id); }
-  };
-  const asking = ask();
+  const asking = asked.get(id) ?? host.photo(id).then(got => { keep(large, id, got, 40); return got; })
+    .finally(() => asked.delete(id));
   asked.set(id, asking);
   return asking;
 }

@@ -40,7 +40,7 @@ test('filters, and the order of a reason', () => {
   assert.deepEqual(found.kind, [['label', 2], ['dark', 2]]);
 });
 
-test('decisions of each class, those with most first', () => {
+test('how many of each class were relabelled, kept, set aside and deleted', () => {
   const marks = new Map([[0, { action: 'relabel', new: 'deer' }], [1, { action: 'keep', new: '' }],
     [2, { action: 'delete', new: '' }]]);
   assert.deepEqual(tally(items, marks), [['fox', [1, 0, 0, 1]], ['deer', [0, 1, 0, 0]]]);

@@ -165,7 +165,8 @@ def test_typical_photos_of_a_study(small, monkeypatch, tmp_path):
     found = typical_photos(small, set())
     assert [*found] == small.classes
     for label, photos in found.items():
-        assert {*photos} <= set(zip(train.path[train.label == label], train.sha256)) and len({*photos}) == 4
+        own = train[train.label == label]
+        assert {*photos} <= set(zip(own.path, own.sha256)) and len({*photos}) == 4
     first = found[small.classes[0]][0]
     assert first not in typical_photos(small, {first[1]})[small.classes[0]]
     monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path))
