@@ -20,13 +20,13 @@ export function replay(rows) {
 }
 
 /** The clock on the wall, as Python writes it. @type {() => string} */
-function clock() {
+export function clock() {
   const now = new Date();
   return new Date(now.getTime() - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
 }
 
 /** The lines that this browser keeps under `key`; `kept` is false where it keeps nothing. */
-class Store {
+export class Store {
   /** @param {string} key */
   constructor(key) {
     this.key = key;
@@ -43,13 +43,14 @@ class Store {
     return this.rows;
   }
 
-  /** Add a line; throws where there is no room left. @type {(row: Row) => void} */
-  add(row) {
-    this.load().push(row);
+  /** Add lines; throws where there is no room left. @type {(rows: Row[]) => void} */
+  add(rows) {
+    const before = this.load();
+    this.rows = [...before, ...rows];
     try { if (this.kept) localStorage.setItem(this.key, JSON.stringify(this.rows)); } catch (error) {
-      if (!(error instanceof DOMException && error.name === 'QuotaExceededError')) { this.kept =
-        false; return; }
-      this.rows.pop();
+      this.kept = error instanceof DOMException && error.name === 'QuotaExceededError';
+      if (!this.kept) return;
+      this.rows = before;
       throw new Error('this browser has no room left; download and clear what other pages keep');
     }
   }
@@ -78,7 +79,7 @@ export function fileHost({ data, thumbs, missing, photos, rows, columns, key }) 
   };
   /** @type {(action: string, row: Row) => InForce} */
   const write = (action, row) => {
-    store.add([clock(), ...row.slice(1, 6).map(flat), action]);
+    store.add([[clock(), ...row.slice(1, 6).map(flat), action]]);
     return state(row);
   };
   /** @type {(action: string, from: 'done' | 'undone') => InForce} */

@@ -2,11 +2,10 @@
 import { html } from 'lit-html';
 import { accuracyRange, byConfidence, where } from './counts.js';
 import { paint } from './layout.js';
-import { galleryOf } from './photos.js';
+import { galleryOf, tiles } from './photos.js';
 import { runName } from './runs.js';
 import { scene } from './scene.js';
 import { difference } from './stats.js';
-import { drawGallery } from '../common/gallery.js';
 import { onScreen } from '../common/painters.js';
 import { name, segment, table } from '../common/parts.js';
 import { fixed, number, percent, plural, signed } from '../common/text.js';
@@ -22,7 +21,7 @@ export function compareTab(ex) {
   };
   const points = 100 * (a.right - b.right) / n, said = verdict(ex, a, b);
   const gap = `${fixed(Math.abs(points), 1)} points ${points < 0 ? 'less' : 'more'}`;
-  const both = () => galleryOf(ex, byConfidence(moved[s.moved], a.conf), a, s.moved, true);
+  const both = () => galleryOf(ex, byConfidence(moved[s.moved], a.conf), a, s.moved, 'both');
   let gallery = both();
   /** @type {(v: string) => void} */
   const choose = v => { s.moved = v === 'mended' ? 'mended' : 'broken'; gallery = both(); ex.act.update(); };
@@ -38,7 +37,7 @@ export function compareTab(ex) {
       <p class="ic-note">This run is taken at the epoch of the slider, the other at its last.</p>
       <div class="ic-minis">${mini(a, 'this run')}${mini(b, 'other run')}</div>
       ${segment('which photos', [['mended', 'mended'], ['broken', 'broken']], s.moved, choose)}
-      <div><h3>${heading()}</h3>${drawGallery(gallery)}</div>`,
+      <div><h3>${heading()}</h3>${tiles(ex, gallery)}</div>`,
   };
 }
 

@@ -1,6 +1,7 @@
 // The runs: fetching their predictions, telling them apart, choosing among them.
 import { count, indexed } from './counts.js';
 import { u16 } from '../common/numbers.js';
+import { number } from '../common/text.js';
 
 /** Fields in which the runs differ, and whether these tell every run from the others.
  * @type {(runs: Run[]) => { fields: Field[], unique: boolean }} */
@@ -12,11 +13,18 @@ export function toldApart(runs) {
     JSON.stringify(fields.map(f => r.fields[f])))).size === runs.length };
 }
 
+/** '1,000 photos a class', 'all photos'. @type {(size: string | number) => string} */
+const photosAClass = size => (size === 'all' ? 'all photos' : `${sizeText(size)} photos a class`);
+
+/** '1,000', 'all'. @type {(size: string | number) => string} */
+export const sizeText = size => (Number.isFinite(Number(size)) ? number(Number(size)) : String(size));
+
 /** A run in words: the fields that tell it from the others, else its name.
  * @type {(ex: Explorer, i: number) => string} */
 export function runName({ data, fields, unique }, i) {
   const { run, fields: own } = data.runs[i];
-  const words = fields.map(f => (f === 'size' || f === 'seed' ? `${f} ${own[f]}` : String(own[f])));
+  const words = fields.map(f =>
+    (f === 'size' ? photosAClass(own[f]) : f === 'seed' ? `seed ${own[f]}` : String(own[f])));
   return unique ? words.join(' · ') || run : run;
 }
 
