@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from .host import CleanerHost
 from .issues import open_source
-from .journal import COLUMNS
+from ..journal import COLUMNS
 from ..core import UserError, atomic, full_path, in_order, palette, plural
 from ..explorer.page import LiveWidget, fragment, page, static
 from ..explorer.thumbnails import thumbnails

@@ -16,7 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .issues import find_issues, open_source
-from .journal import DECISIONS, Journal
+from ..journal import DECISIONS, Journal
 from ..core import UserError, one_line, plural
 from ..explorer.thumbnails import shown_photo
 

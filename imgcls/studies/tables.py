@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import UserError, plural, shade
-from .stats import THIS_CLASSIFIER, accuracy_interval, decline, difference, holm, question
+from .stats import THIS_CLASSIFIER, accuracy_interval, scale, decline, difference, holm, question
 from .study import Study, right_answers
 from ..training.calibration import calibration_summary
 
@@ -138,7 +138,7 @@ def percent(
 def _colour(share, low, high):
     "CSS of a cell, from light at `low` to dark at `high`"
     if pd.isna(share): return ''
-    paper, ink = shade('right', .5 if high <= low else (share - low)/(high - low))
+    paper, ink = shade('right', (share - low)/(high - low))
     return f'background-color:{paper};color:{ink}'
 
 # %% ../../nbs/api/36_studies.tables.ipynb #8e35ded7
@@ -152,7 +152,7 @@ def styled(
 ):  # a pandas Styler: a notebook shows it as a coloured table, `.to_html()` gives its HTML
     "Return the accuracy table in percent, with colours, marks and caption."
     df, mark = accuracy_table(study), marks(study)
-    low, high = (np.nanmin(df), np.nanmax(df)) if df.notna().any().any() else (0, 1)
+    low, high = scale(df, len(study.targets), test_groups(study))
     text = df.map(percent) + mark.map(lambda m: f' {m}' if m else '')
     colours = df.map(lambda share: _colour(share, low, high))
     text.columns = colours.columns = df.columns.set_names([*df.columns.names[:-1], 'photos a class'])
