@@ -6,4 +6,4 @@ import { widget as newWidget } from './common/kernel.js';
 
 export const show = showCleaner;
 export const open = opener(showCleaner, fileHost);
-export const widget = { render: newWidget(showCleaner) };
+export const widget = newWidget(showCleaner);

@@ -6,5 +6,5 @@ import { kernelHost, widget as newWidget } from './common/kernel.js';
 
 export const show = showExplorer;
 export const open = opener(showExplorer, fileHost);
-export const widget = { render: newWidget(showExplorer, replies) };
+export const widget = newWidget(showExplorer, replies);
 export { kernelHost };

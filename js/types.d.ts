@@ -8,6 +8,11 @@ type Option = [value: string | number, text: string, title?: string];
 type Chosen = Event & { target: HTMLInputElement | HTMLSelectElement };
 type Checked = Event & { target: HTMLInputElement };
 interface Shade { css: string; ink: string }
+/** What is painted with, on light paper or on dark. */
+interface Theme {
+  colours: Record<string, string>; softInk: string; swatches: Record<'better' | 'worse', string>;
+  ramps: Record<'right' | 'wrong' | 'better' | 'worse', Shade[]>;
+}
 interface Painter {
   rect(x: number, y: number, w: number, h: number, fill: string): void;
   clip(x: number, y: number, w: number, h: number): void;
@@ -34,7 +39,7 @@ interface Kernel {
 }
 type Status = (msg: { content: { execution_state: string } }) => void;
 interface Question {
-  resolve: (answer: unknown) => void; reject: (error: Error) => void;
+  call: string; args: unknown[]; resolve: (answer: unknown) => void; reject: (error: Error) => void;
   quiet: boolean; number: number; since: number; state: string;
 }
 

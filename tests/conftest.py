@@ -162,15 +162,20 @@ class Lab:
         page.goto(f'{self.url}/{where}/{name}' + '?reset'*(where == 'lab/tree'))
         if where == 'lab/tree': page.wait_for_selector('.jp-Notebook .jp-Cell')
 
-    def run_all(self, page, wait=True):
+    def run_all(self, page, wait=True, what='notebook:run-all-cells'):
         "Run All, as from the menu, when the kernel is ready."
         page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'",
                                polling=SELDOM)
-        page.evaluate("""() => {
-            const ran = window.jupyterapp.commands.execute('notebook:run-all-cells');
+        page.evaluate("""what => {
+            const ran = window.jupyterapp.commands.execute(what);
             window.ran = false;
-            ran.then(() => { window.ran = true; }); }""")
+            ran.then(() => { window.ran = true; }); }""", what)
         if wait: self.wait(page)
+
+    def run(self, page, index):
+        "Run a cell, when the kernel is ready."
+        page.evaluate("i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", index)
+        self.run_all(page, what='notebook:run-cell')
 
     def wait(self, page):
         "Wait until all cells have run."

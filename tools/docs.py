@@ -1,12 +1,14 @@
 """Render the site into _docs from nbs/_quarto.yml: with Quarto where it is installed, else with smalldocs.
 
-The steps are those of `nbdev_docs`, which leaves out `_unlink_code`, `_near` and the live study, and makes
-README.md with Quarto.
+The steps are those of `nbdev_docs`, which leaves out `_fold_tests`, `_unlink_code`, `_near` and the live
+study, runs hidden cells, and makes README.md with Quarto.
 
     python tools/docs.py [--small]    # with a study of few photos in it, as tests want
 """
+import ast
 import gc
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,12 +16,58 @@ import sys
 from pathlib import Path
 
 import live
+from execnb.nbio import read_nb, write_nb
 from nbdev.config import get_config
+from nbdev.processors import FilterDefaults
 from nbdev.quarto import refresh_quarto_yml
-from nbdev.serve import proc_nbs
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+
+
+def _hidden(cell): return cell.cell_type == 'code' and re.search(r'^#\|\s*hide\s*$', cell.source, re.M)
+
+
+def _prepare(cache):
+    """What nbdev does to notebooks for a page, in `cache`, beside the other files: [page].
+
+    nbdev runs the imports of hidden cells, too, which no page shows: a third of the time."""
+    nbs, pages = ROOT/'nbs', []
+    shutil.rmtree(cache, ignore_errors=True)
+    shutil.copytree(nbs, cache, ignore=shutil.ignore_patterns('.*', '__*', '_[!q]*'))
+    os.environ['IN_TEST'] = '1'
+    for page in sorted(cache.rglob('*.ipynb')):
+        nb = read_nb(page)
+        nb.cells = [c for c in nb.cells if not _hidden(c)]
+        FilterDefaults()(nb)
+        write_nb(nb, page)
+        pages.append(page)
+    del os.environ['IN_TEST']
+    return pages
+
+
+def _tests(node):
+    "Is this statement a test, or a block that holds one?"
+    if isinstance(node, ast.Assert): return True
+    name = getattr(getattr(node, 'func', None), 'id', '')
+    if name.startswith('test_') or name == 'ExceptionExpected': return True
+    return any(map(_tests, ast.iter_child_nodes(node)))
+
+
+def _only_tests(cell):
+    "Does this cell show nothing, and end with a test?"
+    if cell['cell_type'] != 'code' or cell['outputs']: return False
+    try: body = ast.parse(''.join(cell['source'])).body
+    except SyntaxError: return False  # a magic
+    return bool(body) and _tests(body[-1])
+
+
+def _fold_tests(page):
+    "Code that only tests is for those who want to check: it folds out."
+    nb = json.loads(page.read_text(encoding='utf-8'))
+    for c in filter(_only_tests, nb['cells']):
+        c['source'] = '#| code-fold: true\n#| code-summary: Tests\n' + ''.join(c['source'])
+    page.write_text(json.dumps(nb), encoding='utf-8')
 
 
 def _unlink_code(page):
@@ -83,11 +131,25 @@ MENDED = [(r'<img (?![^>]*\balt=)', '<img alt="what the code above draws" '),
           (r'<div id="quarto-margin-sidebar"', '<div role="complementary" id="quarto-margin-sidebar"')]
 
 
+SPACE = '\N{NO-BREAK SPACE}'
+# the text of a cell such as 79.1 to 83.4
+FIGURES = r'(?<=>)[-+−]?\d[\d.,]*(?:[ \N{NO-BREAK SPACE}](?:[-–%]|to|of|[-+−]?\d[\d.,]*))+(?=</t[dh]>)'
+
+
+def _whole_figures(text):
+    "Figures of a table and their per cent signs stay on one line; code and scripts are left alone."
+    parts = re.split(r'(<(?:pre|code|script|style)\b.*?</(?:pre|code|script|style)>)', text, flags=re.S)
+    for i in range(0, len(parts), 2):
+        part = re.sub(r'(?<=\d) %', f'{SPACE}%', parts[i])
+        parts[i] = re.sub(FIGURES, lambda m: m[0].replace(' ', SPACE), part)
+    return ''.join(parts)
+
+
 def _mend(page):
-    "What smalldocs leaves out for those who read with a keyboard or a screen reader."
+    "What smalldocs leaves out for those who read with a keyboard, a screen reader or a phone."
     text = page.read_text(encoding='utf-8')
     for pattern, new in MENDED: text = re.sub(pattern, new, text)
-    page.write_text(text, encoding='utf-8')
+    page.write_text(_whole_figures(text), encoding='utf-8')
 
 
 def _drop_guesses(pages):
@@ -120,12 +182,12 @@ def main():
     quarto = shutil.which('quarto')
     if not quarto and sys.version_info < (3, 11): sys.exit('make docs needs Quarto, or Python 3.11 or newer')
     refresh_quarto_yml()
-    shutil.rmtree(ROOT/'_proc', ignore_errors=True)
-    cache = proc_nbs(n_workers=0)  # a second process would spend what it wins on imports
+    cache = ROOT/'_proc'
+    pages = _prepare(cache)
     gc.freeze()  # at exit, IPython collects garbage for each notebook: without this, 30 seconds in all
-    pages = list(cache.rglob('*.ipynb'))
     for page in pages:
         _keep_first(page, ROOT/'nbs'/page.relative_to(cache))
+        _fold_tests(page)
         _unlink_code(page)
         _near(page, cache)
     _live(cache, '--small' in sys.argv)

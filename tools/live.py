@@ -1,6 +1,6 @@
-"""The study that lives in the site, and the picture of its explorer on the front page.
+"""The study that lives in the site, and the pictures of the two widgets on the front page.
 
-    python tools/live.py    # draws nbs/explorer.webp anew, with a browser
+    python tools/live.py    # draws nbs/explorer.webp and nbs/cleaner.webp anew, with a browser
 
 The study is that of the front page's table; `small` makes one with few photos, for tests.
 """
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = ROOT/'nbs'/'explorer.webp'
+EXPLORER, CLEANER = (ROOT/'nbs'/f'{name}.webp' for name in ('explorer', 'cleaner'))
 FILES = 'explorer.html', 'report.html', 'curve.svg'
 LIMIT = 2.5e6  # bytes of a page with photos
 BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
@@ -50,8 +50,8 @@ def open_cell(page, row, col):
     page.wait_for_selector('.ic-tile')
 
 
-def photograph(html, to, width=940, height=810):
-    "A picture of the explorer with the deer that were taken for foxes."
+def photograph(html, to, ready, width=940, height=810):
+    "A picture of a widget in a file, after `ready(page)`."
     from PIL import Image
     from playwright.sync_api import sync_playwright
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -60,20 +60,33 @@ def photograph(html, to, width=940, height=810):
         started = p.chromium.launch(executable_path=browser, args=['--no-sandbox', '--disable-gpu'])
         page = started.new_page(viewport=dict(width=width, height=height), color_scheme='light')
         page.goto(html.as_uri())
-        open_cell(page, 0, 1)
+        ready(page)
         page.mouse.move(0, 0)  # no tooltip
         page.wait_for_timeout(1000)  # thumbnails are decoded
-        shown = page.locator('.ic-explorer').bounding_box()
-        clip = dict(x=shown['x'], y=shown['y'], width=shown['width'], height=height-shown['y'])
+        shown = page.locator('.imgcls').first.bounding_box()
+        bottom = min(height, shown['y']+shown['height'])
+        clip = dict(x=shown['x'], y=shown['y'], width=shown['width'], height=bottom-shown['y'])
         Image.open(io.BytesIO(page.screenshot(clip=clip))).save(to, quality=85, method=6)
         started.close()
+    print(f'{to.relative_to(ROOT)}: {to.stat().st_size/1000:.0f} kB')
+
+
+def draw_cleaner(folder):
+    "The cleaner with the drawings of which one in twenty shows another animal than its label says."
+    from imgcls.cleaning.cleaner import save_cleaner
+    from imgcls.data.synth import synth_folder
+    from imgcls.studies.study import study
+    st = study(synth_folder(per_class=200, wrong=.05), sizes=['all'], recipe='frozen', epochs=4,
+               arch='efficientnet_lite0', seeds=1, out=folder/'animals')
+    photograph(save_cleaner(st), CLEANER, lambda page: page.wait_for_selector('.imgcls img'))
 
 
 def main():
     with tempfile.TemporaryDirectory() as tmp:
         make(Path(tmp))
-        photograph(Path(tmp)/FILES[0], PICTURE)
-    print(f'{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size/1000:.0f} kB')
+        # the deer that were taken for foxes
+        photograph(Path(tmp)/FILES[0], EXPLORER, lambda page: open_cell(page, 0, 1))
+        draw_cleaner(Path(tmp))
 
 
 if __name__ == '__main__': main()

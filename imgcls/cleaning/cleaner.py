@@ -48,12 +48,11 @@ def _figure(item, thumb, note):
 
 
 def _gallery(host, most=12):
-    "The first candidates as HTML without scripts, folded."
+    "The first candidates as HTML without scripts."
     some = host.items[:most]
     if not some: return ''
-    summary = f"The first {plural(len(some), 'candidate')} (for readers without a kernel)"
     figures = ''.join(_figure(o, *host.shown(o, 112)) for o in some)
-    return f'<details><summary>{summary}</summary>{figures}</details>'
+    return f"<p>The first {plural(len(some), 'candidate')}:</p>{figures}"
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #726004b2
 class _Walk:

@@ -55,6 +55,7 @@ class CleanerHost:
         "Raise `UserError` where there are no photos or the file is not a journal."
         study, self.all = open_source(source)
         self.journal, self.classes, self.notes = Journal(journal), self.all.classes, []
+        self.key = str(self.journal.path)
         self.title = self.all.name or (study.path.name if study else 'photos')
         if issues is None: issues = find_issues(study or self.all, **{'say': self.notes.append, **kw})
         self.items, self.where = _candidates(issues, _base(self.all.df.path))

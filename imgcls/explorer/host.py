@@ -137,6 +137,7 @@ class ExplorerHost:
         nearest: bool = False,  # compute features that are not in the cache, for photos that look alike?
     ):
         self.predictions, self.compute = p, nearest
+        self.key = str(p.study.path) if p.study else p.title
         self.span = p.study.photos.span if p.study else ''  # with which photos are shown
         self._start, self._probs, self._nearest = None, {}, {}
         self.journal, self.note = _journal(p)

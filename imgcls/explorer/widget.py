@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import UserError, image, plural
 from .confusion import confusion, plot_confusion, predictions
 from .host import ExplorerHost, top_class
-from .page import LiveWidget, folded, static
+from .page import LiveWidget, static, still
 from ..studies.study import Study
 
 # %% ../../nbs/api/44_explorer.widget.ipynb #29229b3a
@@ -107,7 +107,7 @@ def explore(
     if shell is None: shell = 'ipywidgets' if 'KAGGLE_KERNEL_RUN_TYPE' in os.environ else 'anywidget'
     if shell == 'ipywidgets': return plain_explorer(host)
     w = ExplorerWidget(host)
-    w.picture = folded(image(plot_confusion(p), dpi=70), f'confusion matrix of {p.title}')
+    w.picture = still(image(plot_confusion(p), dpi=70), f'confusion matrix of {p.title}')
     return w
 
 # %% ../../nbs/api/44_explorer.widget.ipynb #a44c0009

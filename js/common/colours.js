@@ -1,9 +1,6 @@
 // Colours from palette.json, which Python and the style sheets read as well; no colour stands in a script.
 import palette from '../../imgcls/static/palette.json' with { type: 'json' };
 
-export const { colours } = palette;
-export const softInk = colours['soft-ink'];
-
 /** 101 colours between the stops, each with the ink that reads better on it.
  * @type {(stops: string[]) => Shade[]} */
 export function ramp(stops) {
@@ -18,12 +15,52 @@ export function ramp(stops) {
   });
 }
 
-// Right predictions blue, errors orange; in a difference better is teal and worse magenta: the colour-blind
-// can tell all four apart.
-export const ramps = {
-  right: ramp(palette.ramps.right), wrong: ramp(palette.ramps.wrong),
-  better: ramp(palette.ramps.better), worse: ramp(palette.ramps.worse),
-};
+/** Right predictions blue, errors orange; in a difference better is teal and worse magenta: the colour-blind
+ * can tell all four apart. The strong colours of these two are for the legend.
+ * @type {(colours: typeof palette.colours, stops: typeof palette.ramps) => Theme} */
+const theme = (colours, { right, wrong, better, worse }) => ({
+  colours, softInk: colours['soft-ink'], swatches: { better: better[3], worse: worse[3] },
+  ramps: { right: ramp(right), wrong: ramp(wrong), better: ramp(better), worse: ramp(worse) },
+});
+const light = theme(palette.colours, palette.ramps);
+const dark = theme({ ...palette.colours, ...palette.dark }, palette['dark-ramps']);
+let now = light;
 
-/** Strong colours of 'better' and 'worse', for the legend. */
-export const swatches = { better: palette.ramps.better[3], worse: palette.ramps.worse[3] };
+// What is painted next is painted with these; they change when the page turns dark.
+export let { colours, softInk, ramps, swatches } = light;
+
+/** @type {(theme: Theme) => void} */
+function take(theme) {
+  now = theme;
+  ({ colours, softInk, ramps, swatches } = theme);
+}
+
+/** Do something in light colours: pictures for a file are for white paper.
+ * @type {(act: () => void) => void} */
+export function inLight(act) {
+  const before = now;
+  take(light);
+  try { act(); } finally { take(before); }
+}
+
+/** Paint in the colours that the style sheet gives `root`, and again when they change: JupyterLab's theme is
+ * an attribute of the page. Returns what ends it.
+ * @type {(root: HTMLElement, redraw: () => void) => () => void} */
+export function followTheme(root, redraw) {
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  const wanted = () => {
+    const scheme = getComputedStyle(root).colorScheme;
+    return scheme === 'dark' || (scheme !== 'light' && system.matches) ? dark : light;
+  };
+  let mine = wanted();
+  take(mine);
+  const look = () => {
+    if (wanted() === mine) return;
+    take(mine = wanted());
+    redraw();
+  };
+  const watch = new MutationObserver(look);
+  for (const el of [document.documentElement, document.body]) watch.observe(el, { attributes: true });
+  system.addEventListener('change', look);
+  return () => { watch.disconnect(); system.removeEventListener('change', look); };
+}

@@ -4,140 +4,136 @@
 import { html, render } from 'lit-html';
 import { failure, messageOf } from './parts.js';
 
-const LOST = 'This view has lost its kernel, which was restarted or stopped. '
-  + 'Run the cell again; decisions are kept.';
+const AGAIN = globalThis.document?.body.dataset.voila ? 'Reload this page' : 'Run the cell again';
+const LOST = `This view has lost its kernel. ${AGAIN}; decisions are kept.`;
 const BUSY = 'Waiting for the cell that is running …';
 const OFFLINE = 'Waiting for the connection to Jupyter …';
 const SILENT = 'No answer yet. If a cell is running, the answer comes after it; '
   + 'if none is, run this cell again.';
 const GONE = ['dead', 'terminating', 'restarting', 'autorestarting'];
 
-/** The questions that wait for an answer. */
-class Questions {
-  /** @param {(text: string) => void} tell  says what is waited for @param {() => void} look  sees why it
-   *   takes so long */
-  constructor(tell, look) {
-    /** @type {Map<string, Question>} */
-    this.waiting = new Map();
-    this.mine = Math.random().toString(36).slice(2);
-    this.next = 0;
-    this.clock = 0;
-    this.tell = tell;
-    this.look = look;
-  }
-
-  /** Ask with send(id, status); resolves with the answer.
-   * @type {(quiet: boolean, send: (id: string, status: Status) => void) => Promise<any>} */
-  ask(quiet, send) {
-    return new Promise((resolve, reject) => {
-      const number = this.next++, id = `${this.mine}-${number}`;
-      /** @type {Question} */
-      const question = { resolve, reject, quiet, number, since: Date.now(), state: '' };
-      this.waiting.set(id, question);
-      this.clock ||= window.setInterval(this.look, 500);
-      /** @type {Status} */
-      const heard = msg => { question.state = msg.content.execution_state; }; // 'busy' while it is answered
-      try { send(id, heard); } catch { this.settle(id, new Error(LOST)); }
-    });
-  }
-
-  /** An answer, or an Error, has come. @type {(id: string, answer: unknown) => void} */
-  settle(id, answer) {
-    const question = this.waiting.get(id);
-    if (!question) return;
-    this.waiting.delete(id);
-    if (answer instanceof Error) question.reject(answer); else question.resolve(answer);
-    if (this.waiting.size) return;
-    clearInterval(this.clock);
-    this.clock = 0;
-    this.tell('');
-  }
-
-  /** Wait no longer for those that `which` names.
-   * @type {(text: string, which?: (question: Question) => boolean) => void} */
-  giveUp(text, which = () => true) {
-    for (const [id, question] of [...this.waiting]) if (which(question)) this.settle(id, new Error(text));
-  }
-}
-
 /** A host whose every method asks the kernel: host.photos(ids) sends {id, call: 'photos', args: [ids]}. A
- * busy kernel is waited for, and tell(text) says so; one that is gone, or has answered others since and not
- * this question, is given up. `change` turns the answers of some calls into what the page wants.
- * @type {(model: Model, tell: (text: string) => void, change?: Record<string, (answer: any) => any>) =>
- *   { host: any, ask: (call: string, args: unknown[], quiet?: boolean) => Promise<any>, close: () => void
- *   }} */
+ * busy kernel is waited for. Where it is gone, or has answered others since and not this question, the
+ * question is lost: it is asked again, with the same id, by retry() or with the next one. tell(text, lost)
+ * says what is waited for. `change` turns the answers of some calls into what the page wants.
+ * @type {(model: Model, tell: (text: string, lost?: boolean) => void,
+ *   change?: Record<string, (answer: any) => any>) => { host: any, retry: () => void, close: () => void,
+ *   ask: (call: string, args: unknown[], quiet?: boolean) => Promise<any> }} */
 export function kernelHost(model, tell, change = {}) {
   /** @type {(call: string, args: unknown[]) => string} */
   const key = (call, args) => JSON.stringify([call, args]);
   /** @type {[string, unknown[], unknown][]} */
   const first = model.get('first') || [];
   const known = new Map(first.map(([call, args, answer]) => [key(call, args), answer]));
-  const manager = model.widget_manager
-    || {}; // its `kernel`: null without one, undefined where it isn't shown
-  let probe = '';
-  const questions = new Questions(tell, look);
+  const manager = model.widget_manager || {}; // its `kernel`: null without one, undefined where it is hidden
+  const mine = Math.random().toString(36).slice(2);
+  /** @type {Map<string, Question>} */
+  const waiting = new Map();
+  let next = 0, sent = 0, clock = 0, probe = '', lost = false, tried = '';
+
+  /** @type {(id: string, question: Question) => void} */
+  function send(id, question) {
+    const { call, args } = question;
+    Object.assign(question, { number: sent++, since: Date.now(), state: '' });
+    /** @type {Status} */
+    const status = msg => { question.state = msg.content.execution_state; }; // 'busy' while it is answered
+    try { model.send({ id, call, args }, { iopub: { status } }); } catch { lose(); }
+  }
+
+  const stop = () => { clearInterval(clock); clock = 0; };
+
+  function lose() {
+    stop();
+    [lost, tried] = [true, ''];
+    const loud = [...waiting.values()].some(question => !question.quiet);
+    tell(loud ? LOST : '', loud);
+  }
+
+  /** Ask again what was lost. */
+  function retry() {
+    lost = false;
+    tell(tried = 'Connecting …');
+    clock ||= window.setInterval(look, 500);
+    for (const [id, question] of waiting) if (!lost) send(id, question);
+  }
 
   /** Is the kernel busy? A question that it answers after the cells that wait. (Its `status` won't do:
    * JupyterLab takes it from any message, also from those that are answered beside a running cell.)
    * @type {(kernel: Kernel) => Promise<void>} */
   async function seeWhetherFree(kernel) {
-    const before = questions.next;
+    const before = sent;
     probe = 'sent';
     try {
       await kernel.requestCommInfo({ target_name: 'imgcls' });
       probe = 'answered';
       await new Promise(done => setTimeout(done, 1000 * model.get('patience')));
-      questions.giveUp(LOST, question => question.number < before && question.state !== 'busy');
-    } catch { questions.giveUp(LOST); }
+      if ([...waiting.values()].some(q => q.number < before && q.state !== 'busy')) lose();
+    } catch { if (waiting.size) lose(); }
     probe = '';
   }
 
-  /** Twice a second, while a question waits: say why, or give up. */
+  /** Twice a second, while a question waits: say why, or that it is lost. */
   function look() {
-    const { kernel } = manager, asked = [...questions.waiting.values()], loud = asked.filter(q => !q.quiet);
+    const { kernel } = manager, asked = [...waiting.values()], loud = asked.filter(q => !q.quiet);
     /** @type {(some: Question[]) => number} */
     const age = some => Math.max(0, ...some.map(q => Date.now() - q.since));
-    if (kernel === null || (kernel && GONE.includes(kernel.status))) return questions.giveUp(LOST);
+    if (kernel === null || (kernel && GONE.includes(kernel.status))) return lose();
     if (kernel && !probe && age(asked) >= 1000) seeWhetherFree(kernel);
-    if (age(loud) < 1000) return tell('');
-    if (!kernel) return tell(age(loud) > 30000 ? SILENT : '');
-    const offline = (kernel.connectionStatus || 'connected') !== 'connected',
-      queued = loud.some(q => q.state !== 'busy');
-    return tell(offline ? OFFLINE : probe === 'sent' && queued ? BUSY : '');
+    if (age(loud) < 1000) return tell(tried);
+    if (!kernel) return tell(age(loud) > 30000 ? SILENT : tried, age(loud) > 30000);
+    const offline = (kernel.connectionStatus || 'connected') !== 'connected';
+    const queued = loud.some(q => q.state !== 'busy');
+    return tell(offline ? OFFLINE : probe === 'sent' && queued ? BUSY : tried);
   }
 
   /** @type {(msg: { id: string, result?: unknown, error?: string }) => void} */
-  const heard = msg => questions.settle(msg.id, msg.error === undefined ? msg.result : new Error(msg.error));
+  const heard = ({ id, result, error }) => {
+    const question = waiting.get(id);
+    if (!question) return;
+    waiting.delete(id);
+    if (error === undefined) question.resolve(result); else question.reject(new Error(error));
+    tried = '';
+    if (waiting.size) return;
+    stop();
+    tell('');
+  };
   model.on('msg:custom', heard);
   /** @type {(call: string, args: unknown[], quiet?: boolean) => Promise<any>} */
   const ask = async (call, args, quiet = false) => {
-    const k = key(call, args), send = () => questions.ask(quiet,
-      (id, status) => model.send({ id, call, args }, { iopub: { status } }));
-    const answer = known.has(k) ? known.get(k) : await send();
+    const k = key(call, args);
+    /** @type {(resolve: (answer: unknown) => void, reject: (error: Error) => void) => void} */
+    const wait = (resolve, reject) => {
+      const id = `${mine}-${next++}`;
+      const question = { call, args, quiet, resolve, reject, number: 0, since: 0, state: '' };
+      waiting.set(id, question);
+      if (lost) return retry();
+      clock ||= window.setInterval(look, 500);
+      return send(id, question);
+    };
+    const answer = known.has(k) ? known.get(k) : await new Promise(wait);
     known.delete(k); // who asks again wants to know what it is now
     return change[call] ? change[call](answer) : answer;
   };
   /** @type {(_: unknown, call: string | symbol) => unknown} */
   const method = (_, call) => (typeof call === 'string' && call !== 'then'
     ? (/** @type {unknown[]} */ ...args) => ask(call, args) : undefined);
-  const close = () => { model.off('msg:custom', heard); questions.giveUp('closed'); };
-  return { host: new Proxy({}, { get: method }), ask, close };
+  const close = () => { model.off('msg:custom', heard); waiting.clear(); stop(); };
+  return { host: new Proxy({}, { get: method }), ask, retry, close };
 }
 
-/** What anywidget calls to show a widget: `show(root, data, host)` draws what the kernel or the widget's
- * state says there is. A page with `update` learns what has changed since the state was made.
- * @type {(show: Show, change?: Record<string, (answer: any) => any>) => (widget: { model: Model, el:
- *   HTMLElement }) => () => void} */
-export const widget = (show, change) => ({ model, el }) => {
-  el.classList.add('ic-live');
-  render(html`<div class="imgcls"></div><p class="imgcls ic-wait" role="status" hidden></p>`, el);
-  const [root, line] = /** @type {HTMLElement[]} */ ([...el.children]);
+/** The newest widget on this page of each thing that widgets show.
+ * @type {Map<string, Model>} */
+const newest = /** @type {any} */ (globalThis)[Symbol.for('imgcls')] ??= new Map();
+
+/** A view of `model` in `root`, redrawn from scratch where another widget takes its place. A page with
+ * `update` learns what has changed since the widget's state was made. Returns retry() and end().
+ * @type {(show: Show, model: Model, root: HTMLElement, tell: (text: string, lost?: boolean) => void,
+ *   change?: Record<string, (answer: any) => any>) => { retry: () => void, end: () => void }} */
+function view(show, model, root, tell, change) {
   /** @type {Page | null} */
   let shown = null;
   let gone = false;
-  /** @type {(text: string) => void} */
-  const tell = text => { line.textContent = text; line.hidden = !text; };
-  const { host, ask, close } = kernelHost(model, tell, change);
+  const { host, ask, retry, close } = kernelHost(model, tell, change);
   /** @type {(data: any) => void} */
   const begin = data => {
     if (gone) return;
@@ -146,5 +142,39 @@ export const widget = (show, change) => ({ model, el }) => {
     if (update) ask('start', [], true).then(now => { if (!gone) update(now); }, () => {});
   };
   ask('start', []).then(begin, error => { if (!gone) render(failure(messageOf(error)), root); });
-  return () => { gone = true; close(); shown?.destroy(); };
-};
+  return { retry, end: () => { gone = true; close(); shown?.destroy(); } };
+}
+
+/** What anywidget calls: `show(root, data, host)` draws what the kernel or the widget's state says there is.
+ * A view that has lost its kernel has a button: it asks again, or becomes a view of the widget that the cell
+ * has made since. Where the widget lives, the picture of it for saved notebooks is hidden.
+ * @type {(show: Show, change?: Record<string, (answer: any) => any>) => {
+ *   initialize: (widget: { model: Model }) => void,
+ *   render: (widget: { model: Model, el: HTMLElement }) => () => void }} */
+export const widget = (show, change) => ({
+  initialize({ model }) { newest.set(model.get('shows')[0], model); },
+  render({ model, el }) {
+    const [what, id] = model.get('shows'), still = `.ic-still-${id}`;
+    el.classList.add('ic-live');
+    render(html`<div class="imgcls"></div><p class="imgcls ic-wait" role="status" hidden></p>
+      <style>${still}, .jp-OutputArea-child:has(${still}) { display: none; }</style>`, el);
+    const [root, line] = /** @type {HTMLElement[]} */ ([...el.children]);
+    let shown = model;
+    const reconnect = () => {
+      const now = newest.get(what) || model;
+      if (now.get('shows')[1] === shown.get('shows')[1]) return current.retry();
+      current.end();
+      tell('');
+      current = view(show, shown = now, root, tell, change);
+    };
+    /** @type {(text: string, lost?: boolean) => void} */
+    const tell = (text, lost) => {
+      const before = line.textContent, button = () => html`<button type="button" @click=${reconnect}>Reconnect</button>`;
+      render(html`${text}${lost ? button() : ''}`, line);
+      line.hidden = !text;
+      if (lost && line.textContent !== before) line.scrollIntoView({ block: 'nearest' });
+    };
+    let current = view(show, model, root, tell, change);
+    return () => current.end();
+  },
+});

@@ -3,7 +3,7 @@ import { html } from 'lit-html';
 import { accuracyRange, classFigures } from './counts.js';
 import { geometry, paint } from './layout.js';
 import { runName } from './runs.js';
-import { colours, softInk } from '../common/colours.js';
+import { colours, inLight, softInk } from '../common/colours.js';
 import { canvasPainter, cleared, svgPainter } from '../common/painters.js';
 import { csv, percent, plural, save } from '../common/text.js';
 
@@ -31,7 +31,11 @@ export function exportMenu(ex) {
     close(event);
   };
   /** @type {(run: (ex: Explorer, view: View) => void) => (event: Event) => void} */
-  const chosen = run => event => { close(event); if (ex.shown) run(ex, ex.shown); };
+  const chosen = run => event => {
+    const { shown } = ex;
+    close(event);
+    if (shown) inLight(() => run(ex, shown));
+  };
   return html`<div class="ic-export" @keydown=${key}>
     <button type="button" aria-expanded=${s.exporting} aria-controls=${id}
       @click=${() => { s.exporting = !s.exporting; act.update(); }}>Export</button>

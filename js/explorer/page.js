@@ -11,6 +11,7 @@ import { photosTab } from './photos.js';
 import { listen } from './pointer.js';
 import { load, setOrder, toldApart, viewOf } from './runs.js';
 import { scene } from './scene.js';
+import { followTheme } from '../common/colours.js';
 import { u16, u32 } from '../common/numbers.js';
 import { measure } from '../common/painters.js';
 import { busy, card, failure, link, messageOf, tabs, uniqueId } from '../common/parts.js';
@@ -172,10 +173,12 @@ export function showExplorer(root, data, host) {
     ex.act.update();
   };
   document.addEventListener('pointerdown', aside);
+  const unfollow = followTheme(root, () => redraw(ex));
   show(ex);
   return {
     destroy() {
       ex.dead = true;
+      unfollow();
       watch.disconnect();
       window.removeEventListener('resize', refit);
       clearInterval(ex.playing);

@@ -54,7 +54,7 @@ def ask(host, *calls):
     w.send = lambda content, buffers=None: sent.append((content, buffers))
     for k, (call, *args) in enumerate(calls):
         message = json.dumps(dict(id=f'm{k}', call=call, args=args))
-        w._answer(w, json.loads(message), [])
+        w._hear(w, json.loads(message), [])
     assert all(not b for _, b in sent)  # Colab loses binary buffers
     return [json.loads(json.dumps(content, allow_nan=False)) for content, _ in sent]
 

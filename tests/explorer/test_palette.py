@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcls.core import palette, shade
+from imgcls.core import luminance, palette, shade
 from imgcls.explorer.page import static
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,8 @@ def test_pages_find_all_colours_they_name():
     patterns = r'var\(--ic-([\w-]+)\)', r'\bcolours\.(?!js\b)(\w+)', r"\bcolours\['([\w-]+)'\]"
     names = {n for pattern in patterns for n in re.findall(pattern, text)}
     assert len(names) > 15 and names <= set(palette()['colours'])
+    assert palette()['dark'].keys() == palette()['colours'].keys()
+    assert palette()['dark-ramps'].keys() == palette()['ramps'].keys()
 
 
 def test_a_changed_colour_changes_everywhere(monkeypatch):
@@ -39,22 +41,36 @@ def test_a_changed_colour_changes_everywhere(monkeypatch):
     changed = json.loads(json.dumps(palette()).replace('#0b5cad', '#123456').replace('#08306b', '#654321'))
     monkeypatch.setattr('imgcls.explorer.page.palette', lambda: changed)
     monkeypatch.setattr('imgcls.core.palette', lambda: changed)
-    assert '--ic-accent: #123456;' in static('style.css') and shade('right', 1) == ('#654321', 'white')
+    assert '--ic-accent: light-dark(#123456, ' in static('style.css')
+    assert shade('right', 1) == ('#654321', 'white')
 
 
 def test_scripts_hold_the_palette():
-    stops = {stop for stops in palette()['ramps'].values() for stop in stops}
+    ramps = [*palette()['ramps'].values(), *palette()['dark-ramps'].values()]
+    stops = {stop for ramp in ramps for stop in ramp}
     assert all(colour in static('explorer.js') for colour in stops | {palette()['colours']['ink']})
 
 
+def contrast(*colours):
+    "As WCAG measures it: text needs 4.5."
+    low, high = sorted(luminance([int(c[i:i+2], 16) for i in (1, 3, 5)]) for c in colours)
+    return (high+.05)/(low+.05)
+
+
+@pytest.mark.parametrize('ramps', ['ramps', 'dark-ramps'])
 @pytest.mark.parametrize('ramp', ['right', 'wrong', 'better', 'worse'])
-def test_text_reads_on_every_shade(ramp):
-    "At least 4.5:1, as WCAG asks of text."
-    def light(colour):
-        parts = [int(colour[i:i+2], 16)/255 for i in (1, 3, 5)]
-        parts = [v/12.92 if v <= .04045 else ((v+.055)/1.055)**2.4 for v in parts]
-        return .2126*parts[0]+.7152*parts[1]+.0722*parts[2]
+def test_text_reads_on_every_shade(ramp, ramps, monkeypatch):
+    changed = dict(palette(), ramps=palette()[ramps])
+    monkeypatch.setattr('imgcls.core.palette', lambda: changed)
     for i in range(101):
         fill, ink = shade(ramp, i/100)
-        a, b = sorted([light(fill), dict(black=0, white=1)[ink]])
-        assert (b+.05)/(a+.05) >= 4.5
+        assert contrast(fill, dict(black='#000000', white='#ffffff')[ink]) >= 4.5
+
+
+@pytest.mark.parametrize('theme', ['colours', 'dark'])
+def test_text_reads_on_every_ground(theme):
+    c, plain = palette()[theme], ('paper', 'soft', 'accent-soft')
+    grounds = {'ink': plain, 'soft-ink': plain, 'accent': plain, 'good': plain[:2], 'bad': plain[:2],
+               'paper': ['accent', 'ink'], 'error': ['paper', 'error-soft'], 'keep': ['keep-soft'],
+               'warn': ['warn-soft']}
+    assert [(a, b) for a, on in grounds.items() for b in on if contrast(c[a], c[b]) < 4.5] == []
