@@ -121,8 +121,8 @@ type Shorten = (name: string, px: number, size: number) => string;
 /** Photos that were chosen: a cell, those mistaken for class t, those of t that were missed, those without a
  * prediction. */
 interface Picked { kind: 'cell' | 'fp' | 'fn' | 'none'; t: number; p?: number }
-/** A filled tab; `after` runs when it has been drawn. */
-interface Panel { view: () => unknown; after?: () => void }
+/** A filled tab. */
+interface Panel { view: () => unknown }
 interface Acts {
   update(): void; show(wait?: number): void; count(): void; redraw(): void; reorder(): void; fill(): void;
   pick(pick: Picked): void; openClass(c: number): void;

@@ -2,11 +2,10 @@
 import { html } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { exportMenu } from './export.js';
-import { nearestRun, runName, sizeText } from './runs.js';
+import { runName } from './runs.js';
 import { segment, select } from '../common/parts.js';
 import { percent } from '../common/text.js';
 
-const LABELS = { arch: 'model', recipe: 'recipe', size: 'photos a class', seed: 'seed' };
 /** @type {Option[]} */
 const MODES = [['counts', 'counts', 'photos in each cell'],
   ['recall', 'recall', 'rows: share of the true class, each row adds up to 100 %'],
@@ -29,28 +28,14 @@ export const head = ex => {
 export const which = ({ s, act }) => (s.other < 0 ? ''
   : segment('which run the matrix shows', WHICHES, s.which, v => { s.which = v; act.count(); }));
 
-/** Drop-downs of the fields in which the runs differ, else of their names; and which to compare with.
- * @type {(ex: Explorer) => Html[]} */
+/** Which run, and which to compare with. @type {(ex: Explorer) => Html[]} */
 function choices(ex) {
-  const { s, data: { runs }, fields, unique } = ex;
-  /** @type {(words: (i: number) => string) => Option[]} */
-  const options = words => runs.map((_, i) => [i, words(i)]);
-  const others = options(i => runName(ex, i)).filter(([i]) => i !== s.run);
+  const { s, data: { runs } } = ex, names = runs.map((_, i) => /** @type {Option} */ ([i, runName(ex, i)]));
   return [
-    ...(unique ? fields.map(field => fieldChoice(ex, field))
-      : [select('run', options(i => runs[i].run), s.run, v => chooseRun(ex, Number(v)))]),
-    select('compare with', [[-1, 'none'], ...others], s.other, v => compareWith(ex, Number(v))),
+    select('run', names, s.run, v => chooseRun(ex, Number(v))),
+    select('compare with', [[-1, 'none'], ...names.filter(([i]) => i !== s.run)], s.other,
+      v => compareWith(ex, Number(v))),
   ];
-}
-
-/** @type {(ex: Explorer, field: Field) => Html} */
-function fieldChoice(ex, field) {
-  const { data: { runs }, s } = ex, values = [...new Set(runs.map(r => r.fields[field]))];
-  values.sort((a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b
-    : String(a).localeCompare(String(b))));
-  const words = field === 'size' ? sizeText : String;
-  return select(LABELS[field], values.map(v => [v, words(v)]), runs[s.run].fields[field],
-    v => chooseRun(ex, nearestRun(ex, field, v)));
 }
 
 /** @type {(ex: Explorer) => Html} */

@@ -25,7 +25,7 @@ function photos(ex, view) {
   const there = where(n, i => pred[i] < C && (!worst || pred[i] !== targets[i]));
   const ids = byConfidence(there, view.conf, !worst);
   const gallery = galleryOf(ex, ids, view, worst ? 'surest errors' : 'most unsure photos');
-  return () => html`${note(!ids.length ? 'No such photo.' : worst ? WORST : UNSURE)}${tiles(ex, gallery)}`;
+  return () => html`${tiles(ex, gallery, !ids.length ? 'No such photo.' : worst ? WORST : UNSURE)}`;
 }
 
 /** The 30 most confused pairs as a table; a click chooses the cell.

@@ -26,7 +26,8 @@ export function matrix(ex) {
         ${button('−', 'zoom out (-)', 1 / 1.5, zoom <= 1)}${button('+', 'zoom in (+)', 1.5, zoom >= most)}
         ${button('all', 'whole matrix (0)', 0, zoom <= 1)}</div></div>
     <p class="ic-hint">Choose a cell to see its photos, a class name to see its figures.
-      <span class="ic-keys">Keys: arrows move, Enter opens${most > 1 ? ', + − 0 and the wheel zoom' : ''}.</span></p>
+      <span class="ic-keys">Keys: arrows move, Enter opens${
+        most > 1 ? ', + − 0 and the wheel zoom' : ''}.</span></p>
     ${ex.data.note ? note(ex.data.note) : ''}</div>`;
 }
 
@@ -52,7 +53,8 @@ function totals(ex, view) {
   const { a, b } = ex;
   if (ex.s.which === 'diff' && a && b) {
     return html`<strong>${signed(a.right / a.n - b.right / b.n)} points</strong>
-      <span>accuracy of this run, ${percent(a.right / a.n)}, minus that of the other, ${percent(b.right / b.n)}</span>`;
+      <span>accuracy of this run, ${percent(a.right / a.n)}, minus that of the other,
+        ${percent(b.right / b.n)}</span>`;
   }
   const { right, n, none } = view, counts = none === 1 ? 'counts' : 'count';
   const rest = () => link(`${plural(none, 'photo')} without a prediction ${counts} as wrong`,
@@ -121,7 +123,8 @@ export function cellWords({ s, shown, b, C, names }, t, p) {
  * and below; the zoom as it was.
  * @type {(ex: Explorer) => void} */
 export function fit(ex) {
-  const width = Math.floor(ex.el.plot.clientWidth), old = ex.g, room = Math.max(240, window.innerHeight - 220);
+  const width = Math.floor(ex.el.plot.clientWidth), old = ex.g;
+  const room = Math.max(240, window.innerHeight - 220);
   ex.root.classList.toggle('ic-narrow', ex.root.clientWidth < 820);
   if (width < 60 || (old?.width === width && ex.room === room)) return;
   ex.room = room;

@@ -37,14 +37,15 @@ export function mending(ex, id, likely, last, redraw) {
   /** @type {(words: unknown, action: string, kind?: string) => Html} */
   const button = (words, action, kind = '') => {
     const mark = marks.get(id), label = action === 'relabel' ? names[to] : '';
-    return html`<button type="button" class=${kind} aria-pressed=${mark?.action === action && mark.new === label}
+    return html`<button type="button" class=${kind}
+      aria-pressed=${mark?.action === action && mark.new === label}
       @click=${() => write(() => host.decide(id, action, label))}>${words}</button>`;
   };
   const classes = names.map((text, c) => /** @type {Option} */ ([c, text])).filter(([c]) => c !== truth);
   return () => (!data.journal || names.length < 2 ? '' : html`<h4>Wrong label?</h4>
-    <div class="ic-mend">${select('it is', classes, to, v => { to = Number(v); redraw(); })}
-      ${button(html`It is ${name(names[to], 30)}`, 'relabel', 'ic-primary')}
-      ${button(html`It is ${name(names[truth], 30)}`, 'keep')}${button('Set aside', 'aside')}
+    <div class="ic-mend">${select('It is', classes, to, v => { to = Number(v); redraw(); })}
+      ${button('Relabel', 'relabel', 'ic-primary')}${button('Label is right', 'keep')}${
+        button('Set aside', 'aside')}
       ${last ? html`<button type="button" @click=${() =>
         write(() => host.undo(id))}>Undo</button>` : ''}</div>
     <p aria-live="polite">${said(ex, id)}</p>${error ? failure(`Not saved: ${error}`) : ''}${note(NOTED)}

@@ -53,7 +53,7 @@ function count(ex, wait = 0) {
   ex.shown = s.which === 'other' ? ex.b : ex.a;
   if (!ex.scene && ex.shown) openLargest(ex, ex.shown);
   redraw(ex);
-  if (s.tab !== 'compare') fill(ex, wait);
+  fill(ex, wait);
 }
 
 /** The page opens on the largest error, with its photos.
@@ -63,7 +63,7 @@ function openLargest({ s, order }, view) {
   Object.assign(s, { t, p, cls: t, pick: t === p ? null : { kind: 'cell', t, p } });
 }
 
-/** Show the matrix anew, where only its numbers or its order changed; the small matrices go with it.
+/** Show the matrix anew, where only its numbers or its order changed.
  * @type {(ex: Explorer) => void} */
 function redraw(ex) {
   const { s, shown, b } = ex;
@@ -72,7 +72,6 @@ function redraw(ex) {
   ex.scene = scene(ex.C, s.mode, shown, s.which === 'diff' ? b : null, high - low);
   ex.act.update();
   draw(ex);
-  if (s.tab === 'compare') fill(ex, 200);
 }
 
 /** Fill the open panel, after a pause of `wait` ms while a slider moves.
@@ -81,9 +80,8 @@ function fill(ex, wait = 0) {
   clearTimeout(ex.filling);
   const go = () => {
     if (!ex.a) return;
-    const panel = ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
+    ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
     ex.act.update();
-    panel.after?.();
   };
   if (wait) ex.filling = window.setTimeout(go, wait); else go();
 }
@@ -136,7 +134,7 @@ function newExplorer(root, data, host) {
     s: {
       run, epoch: data.runs[run].epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15,
       t: first, p: first, pick: null, tab: 'photos', cls: first, list: 'pairs', threshold: 50,
-      moved: 'mended', exporting: false, tile: 168, folded: true,
+      moved: 'mended', exporting: false, tile: root.clientWidth < 500 ? 132 : 168, folded: true,
     },
   };
   ex.act = acts(ex);

@@ -21,7 +21,7 @@ export function photosTab(ex) {
   const [title, words] = titleOf(ex, pick);
   /** @type {(count: string, gallery: Gallery) => Panel} */
   const panel = (count, gallery) => ({
-    view: () => html`<h3>${title}</h3><p class="ic-note">${count}</p>${tiles(ex, gallery)}`,
+    view: () => html`<h3>${title}</h3>${tiles(ex, gallery, count)}`,
   });
   if (which === 'diff' && pick.kind === 'cell' && b) {
     const here = chosen(ex, a, pick), there = chosen(ex, b, pick), inA = new Set(here), inB = new Set(there);
@@ -32,18 +32,21 @@ export function photosTab(ex) {
     return panel(count, galleryOf(ex, [...only, ...gone], a, words, 'both'));
   }
   const ids = chosen(ex, shown, pick), order = pick.kind === 'none' ? '' : ', the most confident first';
-  const of = pick.kind === 'cell' ? ` of the ${number(shown.rows[pick.t])} of this class` : '';
-  const count = `${plural(ids.length, 'photo')}${of}${order}${shown === b ? ', in the other run' : ''}.`;
+  const n = pick.kind === 'cell' ? `${number(ids.length)} of the ${plural(shown.rows[pick.t], 'photo')} of this class`
+    : plural(ids.length, 'photo');
+  const count = `${n}${order}${shown === b ? ', in the other run' : ''}.`;
   return panel(ids.length ? count : 'No such photo.', galleryOf(ex, ids, shown, words, pick.kind));
 }
 
-/** The photos with a slider for their size. @type {(ex: Explorer, gallery: Gallery) => unknown} */
-export const tiles = (ex, gallery) => (!gallery.ids.length ? '' : html`
-  <label class="ic-size"><span>photo size</span><input type="range" min="96" max="320" step="8"
-    .value=${live(String(ex.s.tile))} @input=${(/** @type {Chosen} */ event) => {
-      ex.s.tile = Number(event.target.value);
-      ex.act.update();
-    }}></label><div style="--ic-tile: ${ex.s.tile}px">${drawGallery(gallery)}</div>`);
+/** The photos below what is said of them, with a slider for their size.
+ * @type {(ex: Explorer, gallery: Gallery, words?: string) => unknown} */
+export function tiles(ex, gallery, words = '') {
+  /** @type {(event: Chosen) => void} */
+  const resize = event => { ex.s.tile = Number(event.target.value); ex.act.update(); };
+  return html`<div class="ic-size">${note(words)}<label ?hidden=${!gallery.ids.length}><span>photo size</span>
+    <input type="range" min="96" max="320" step="8" .value=${live(String(ex.s.tile))} @input=${resize}></label>
+    </div><div style="--ic-tile: ${ex.s.tile}px">${drawGallery(gallery)}</div>`;
+}
 
 /** Heading of the chosen photos, to show and as plain text.
  * @type {(ex: Explorer, pick: Picked) => [unknown, string]} */

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
 from imgcls.cleaning.host import CleanerHost
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
@@ -80,7 +81,7 @@ def go_to(page, row, col):
 
 def comparison(page):
     "The text of the tab 'Compare'."
-    page.wait_for_selector('.ic-panel:not([hidden]) .ic-minis')
+    page.wait_for_selector('.ic-panel:not([hidden]) >> text=mends')
     return page.inner_text('.ic-panel:not([hidden])')
 
 
@@ -142,7 +143,7 @@ def test_epochs_sizes_and_comparison(st, closed, tmp_path):
     assert f'{100*confusion(st, epoch=1).accuracy[0]:.1f}' in page.inner_text('.ic-summary')
     page.keyboard.press('End')
     small, large = st.runs.run
-    page.select_option('select >> nth=0', label='5')
+    page.select_option('select >> nth=0', label='5 photos a class')
     shows = 't => document.querySelector(".ic-summary").innerText.includes(t)'
     page.wait_for_function(shows, arg=f'{100*confusion(st, run=small).accuracy[0]:.1f}')
     page.select_option('select >> nth=1', index=1)
@@ -295,7 +296,7 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
     for step in ('recall', 'precision', 'counts'): page.get_by_role('button', name=step).click()
     page.focus('input[aria-label=epoch]')
     page.keyboard.press('Home')
-    page.select_option('select >> nth=0', label='5')
+    page.select_option('select >> nth=0', label='5 photos a class')
     c = confusion(st)
     assert f'true {c.classes[row]}, predicted {c.classes[col]}' in cell(page)
     assert page.locator('.ic-cell[aria-selected=true]').count() == 1
@@ -319,13 +320,13 @@ def test_wrong_labels_become_a_journal(st, closed, tmp_path):
     page, (row, col, n) = opened(closed, path), largest(st)
     label, predicted = (st.classes[k] for k in (row, col))
     page.locator('.ic-tile').first.click()
-    page.locator('.ic-mend .ic-primary', has_text=f'It is {predicted}').click()
+    page.locator('.ic-mend .ic-primary').click()
     page.wait_for_selector('dialog .ic-said')
     assert page.inner_text('dialog .ic-said') == f'you said: {predicted}'
     page.get_by_role('button', name='Undo').click()
     page.locator('dialog .ic-said').wait_for(state='detached')
     third = next(k for k in range(3) if k not in (row, col))
-    page.get_by_label('it is').select_option(label=st.classes[third])
+    page.get_by_label('It is').select_option(label=st.classes[third])
     page.locator('.ic-mend .ic-primary').click()
     page.wait_for_selector('dialog .ic-said')
     no_violations(page)
@@ -369,10 +370,10 @@ def test_on_a_phone_photos_come_to_the_thumb(st, closed, tmp_path):
     assert page.eval_on_selector_all(
         '.imgcls :is(button:not(.ic-link), select, input[type=range])', small) == []
     page.locator('.ic-cell').click()
-    assert 0 <= box(page, '.ic-gallery')[1] < 500
+    assert -1 <= box(page, '.ic-right')[1] < 2 and box(page, '.ic-gallery')[1] < 400
     no_violations(page)
     page.get_by_role('button', name='to the matrix').click()
-    assert 0 <= box(page, '.ic-plot')[1] < 500
+    assert -1 <= box(page, '.ic-plot')[1] < 500
 
 
 @pytest.mark.browser
