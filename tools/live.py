@@ -76,8 +76,9 @@ def draw_cleaner(folder):
     from imgcls.cleaning.cleaner import save_cleaner
     from imgcls.data.synth import synth_folder
     from imgcls.studies.study import study
-    st = study(synth_folder(per_class=200, wrong=.05), sizes=['all'], recipe='frozen', epochs=4,
-               arch='efficientnet_lite0', seeds=1, out=folder/'animals')
+    photos = synth_folder(folder/'animals', per_class=200, wrong=.05)
+    st = study(photos, sizes=['all'], recipe='frozen', epochs=4, arch='efficientnet_lite0', seeds=1,
+               out=folder/'study')
     photograph(save_cleaner(st), CLEANER, lambda page: page.wait_for_selector('.imgcls img'))
 
 

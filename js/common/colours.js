@@ -3,7 +3,7 @@ import palette from '../../imgcls/static/palette.json' with { type: 'json' };
 
 /** 101 colours between the stops, each with the ink that reads better on it.
  * @type {(stops: string[]) => Shade[]} */
-export function ramp(stops) {
+function ramp(stops) {
   const rgb = stops.map(stop => [1, 3, 5].map(i => parseInt(stop.slice(i, i + 2), 16)));
   /** @type {(v: number) => number} */
   const light = v => (v <= 10.3 ? v / 3295 : ((v / 255 + 0.055) / 1.055) ** 2.4);

@@ -125,14 +125,17 @@ export function kernelHost(model, tell, change = {}) {
  * @type {Map<string, Model>} */
 const newest = /** @type {any} */ (globalThis)[Symbol.for('imgcls')] ??= new Map();
 
-/** A view of `model` in `root`, redrawn from scratch where another widget takes its place. A page with
+/** A view of `model`, which takes the place of what is in `box`. A page with
  * `update` learns what has changed since the widget's state was made. Returns retry() and end().
- * @type {(show: Show, model: Model, root: HTMLElement, tell: (text: string, lost?: boolean) => void,
+ * @type {(show: Show, model: Model, box: HTMLElement, tell: (text: string, lost?: boolean) => void,
  *   change?: Record<string, (answer: any) => any>) => { retry: () => void, end: () => void }} */
-function view(show, model, root, tell, change) {
+function view(show, model, box, tell, change) {
+  const root = document.createElement('div');
   /** @type {Page | null} */
   let shown = null;
   let gone = false;
+  root.className = 'imgcls';
+  box.replaceChildren(root);
   const { host, ask, retry, close } = kernelHost(model, tell, change);
   /** @type {(data: any) => void} */
   const begin = data => {
@@ -156,25 +159,26 @@ export const widget = (show, change) => ({
   render({ model, el }) {
     const [what, id] = model.get('shows'), still = `.ic-still-${id}`;
     el.classList.add('ic-live');
-    render(html`<div class="imgcls"></div><p class="imgcls ic-wait" role="status" hidden></p>
+    render(html`<div></div><p class="imgcls ic-wait" role="status" hidden></p>
       <style>${still}, .jp-OutputArea-child:has(${still}) { display: none; }</style>`, el);
-    const [root, line] = /** @type {HTMLElement[]} */ ([...el.children]);
+    const [box, line] = /** @type {HTMLElement[]} */ ([...el.children]);
     let shown = model;
     const reconnect = () => {
       const now = newest.get(what) || model;
       if (now.get('shows')[1] === shown.get('shows')[1]) return current.retry();
       current.end();
       tell('');
-      current = view(show, shown = now, root, tell, change);
+      current = view(show, shown = now, box, tell, change);
     };
     /** @type {(text: string, lost?: boolean) => void} */
     const tell = (text, lost) => {
-      const before = line.textContent, button = () => html`<button type="button" @click=${reconnect}>Reconnect</button>`;
-      render(html`${text}${lost ? button() : ''}`, line);
+      const before = line.textContent;
+      const button = lost && html` <button type="button" @click=${reconnect}>Reconnect</button>`;
+      render(html`${text}${button || ''}`, line);
       line.hidden = !text;
       if (lost && line.textContent !== before) line.scrollIntoView({ block: 'nearest' });
     };
-    let current = view(show, model, root, tell, change);
+    let current = view(show, model, box, tell, change);
     return () => current.end();
   },
 });

@@ -47,7 +47,7 @@ export function svgPainter() {
 }
 
 /** The context of a canvas. @type {(canvas: HTMLCanvasElement) => CanvasRenderingContext2D} */
-export const contextOf = canvas => /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+const contextOf = canvas => /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
 
 /** Size a canvas and clear it; `scale`: pixels of the canvas to a CSS pixel.
  * @type {(canvas: HTMLCanvasElement, width: number, height: number, scale: number) =>
