@@ -159,12 +159,9 @@ def _apply(args, st):
 
 def _study_again(args, st, photos, file):
     "The command for the same study of cleaned photos."
-    options, train = st.about['settings'].get('options', []), photos.df[photos.df.split == 'train']
-    asked = dict(zip(options[::2], options[1::2]))
-    most = max([int(s) for s in asked.get('--sizes', '').split(',') if s.isdecimal()], default=0)
-    fewer = '--short' not in asked and train.label.value_counts().min() < most  # photos were deleted
-    words = [str(file), *options, *['--short', 'use-all']*bool(fewer)]
-    return shlex.join(['imgcls', 'study', *words, '--out', args.study.rstrip('/') + '-cleaned'])
+    from imgcls.cleaning.host import study_again
+    left = photos.df.label[photos.df.split == 'train']
+    return study_again(st.about['settings'].get('options', []), left, file, args.study)
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0016
 def _clean(args):

@@ -251,15 +251,16 @@ def _mend(self: CsvLog, f):
 @patch
 def add(
     self: CsvLog,
-    row: dict,  # columns that are missing stay empty
-) -> int:  # where its line begins, in bytes
-    "Append a row; raise `UserError` when it can't be written."
+    *rows: dict,  # columns that are missing stay empty
+) -> int:  # where the first of their lines begins, in bytes
+    "Append rows, all or none; raise `UserError` when they can't be written."
+    lines = b''.join(_csv_line(row.get(c, '') for c in self.columns) for row in rows)
     with self.locked():
         try:
             with self.path.open('ab+') as f:
                 before = self._mend(f)
                 size = f.seek(0, os.SEEK_END)
-                try: self._write(f, before + _csv_line(row.get(c, '') for c in self.columns))
+                try: self._write(f, before + lines)
                 except OSError:
                     f.truncate(size)
                     raise

@@ -6,7 +6,10 @@
 __all__ = ['COLUMNS', 'DECISIONS', 'Journal']
 
 # %% ../nbs/api/05_journal.ipynb #jo000004
+import re
+import secrets
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -97,16 +100,25 @@ def _repr_html_(self: Journal): return self.decisions.to_html(index=False)
 # %% ../nbs/api/05_journal.ipynb #b3d48cec
 @patch
 def _add(self: Journal, make):
-    "Append the row that `make` returns when it looks at the newest state; None adds nothing."
+    "Append the rows that `make` returns when it looks at the newest state; the photo of the last one."
     with self._log.locked():
         self.refresh()
-        row = make()
-        if row is None: return None
-        row['time'] = time.strftime('%Y-%m-%dT%H:%M:%S')
-        self._log.add(row)
-        self._do({c: one_line(row[c]) for c in COLUMNS})
+        rows = make()
+        if not rows: return None
+        now = time.strftime('%Y-%m-%dT%H:%M:%S')
+        rows = [{c: one_line(row.get(c, '')) for c in COLUMNS} | dict(time=now) for row in rows]
+        self._log.add(*rows)
+        for row in rows: self._do(row)
         self._stamp = self._log.stamp
-    return row['sha256']
+    return rows[-1]['sha256']
+
+# %% ../nbs/api/05_journal.ipynb #d818a47d
+def _check(photo, sha256, old, action, new='', reason=''):
+    "Raise `UserError` for a decision that makes no sense."
+    if action not in DECISIONS: raise UserError(f"expected {', '.join(DECISIONS)}, not the action '{action}'")
+    if action == 'relabel' and not new: raise UserError(f'relabel needs a new label for {photo}')
+    if action != 'relabel' and new: raise UserError(f"{action} takes no new label; got '{new}'")
+    if not sha256: raise UserError(f'the photo {photo} has no sha256; take it from read_photos or a study')
 
 # %% ../nbs/api/05_journal.ipynb #d818a47e
 @patch
@@ -120,20 +132,38 @@ def decide(
     reason: str = '',  # why somebody looked at it
 ) -> None:
     "Write a decision down; raise `UserError` when it makes no sense or can't be written."
-    if action not in DECISIONS: raise UserError(f"expected {', '.join(DECISIONS)}, not the action '{action}'")
-    if action == 'relabel' and not new: raise UserError(f'relabel needs a new label for {photo}')
-    if action != 'relabel' and new: raise UserError(f"{action} takes no new label; got '{new}'")
-    if not sha256: raise UserError(f'the photo {photo} has no sha256; take it from read_photos or a study')
-    self._add(lambda: dict(photo=photo, sha256=sha256, old=old, new=new, reason=reason, action=action))
+    row = dict(photo=photo, sha256=sha256, old=old, action=action, new=new, reason=reason)
+    self.decide_all([row])
+
+# %% ../nbs/api/05_journal.ipynb #d818a480
+_BATCH = re.compile(r'\bbatch-[0-9a-f]{8}$')
+
+
+@patch
+def decide_all(
+    self: Journal,
+    decisions: list[dict],  # each with photo, sha256, old, action, and new and reason if there are any
+) -> None:
+    "Write several decisions down, which one undo takes back; raise `UserError` as `decide` does."
+    for row in decisions: _check(**row)
+    word = f'batch-{secrets.token_hex(4)}' if len(decisions) > 1 else ''
+    self._add(lambda: [dict(row, reason=f"{row.get('reason', '')} {word}".strip()) for row in decisions])
+
+
+def _together(stack, action):
+    "Rows that undo or redo the decision on top of a stack, and those made at once with it."
+    batch = _BATCH.search(stack[-1]['reason']) if stack else None
+    top = takewhile(lambda row: row['reason'].endswith(batch[0]), reversed(stack)) if batch else stack[-1:]
+    return [dict(row, action=action) for row in top]
 
 # %% ../nbs/api/05_journal.ipynb #2cd2d8c1
 @patch
-def undo(self: Journal) -> str | None:  # sha256 of the photo that it was about
+def undo(self: Journal) -> str | None:  # sha256 of the photo that it was about, of several the first
     "Take the last decision back, also one of an earlier day; None when there is none."
-    return self._add(lambda: dict(self._done[-1], action='undo') if self._done else None)
+    return self._add(lambda: _together(self._done, 'undo'))
 
 # %% ../nbs/api/05_journal.ipynb #8e54f636
 @patch
-def redo(self: Journal) -> str | None:  # sha256 of the photo that it was about
+def redo(self: Journal) -> str | None:  # sha256 of the photo that it was about, of several the last
     "Make the last decision that was taken back again; None when there is none."
-    return self._add(lambda: dict(self._undone[-1], action='redo') if self._undone else None)
+    return self._add(lambda: _together(self._undone, 'redo'))

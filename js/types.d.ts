@@ -43,7 +43,8 @@ interface Question {
   quiet: boolean; number: number; since: number; state: string;
 }
 
-interface Photo { id: number; thumb: string | null; file: string; note?: string; mark?: Mark | null }
+interface Photo { id: number; thumb: string | null; file: string; note?: string; typical?: Typical;
+  mark?: Mark | null }
 interface GalleryOf {
   id: string; root: HTMLElement; ids: number[]; label: string;
   lines: (photo: Photo) => unknown[]; open: (i: number) => void; update: () => void;
@@ -162,14 +163,17 @@ interface InForce {
   decisions: Record<string, Mark>; undo: number; redo: number; last?: number | null; message?: string;
 }
 interface CleanerData extends InForce {
-  title: string; note: string; classes: string[]; items: Item[]; journal: string; live: boolean; command?: string;
-  more?: number; thumbs?: Photo[];
+  title: string; note: string; classes: string[]; items: Item[]; journal: string; live: boolean;
+  commands: [what: string, line: string][]; more?: number; thumbs?: Photo[];
 }
-interface Large { image: string | null; note?: string }
+/** Pictures of typical photos of the label, and of the suggestion. */
+type Typical = [label: string[], suggestion: string[]];
+interface Large { image: string | null; note?: string; typical?: Typical }
 interface CleanerHost {
   photos(ids: number[]): Promise<Photo[]>;
   photo(id: number): Promise<Large>;
-  decide(id: number, action: string, to: string): Promise<InForce>;
+  /** `action` may be 'take': each gets the label that is suggested for it. */
+  decide(ids: number[], action: string, to: string): Promise<InForce>;
   undo(): Promise<InForce>;
   redo(): Promise<InForce>;
   export(): Promise<void>;
@@ -180,6 +184,7 @@ type Row = string[];
 interface InsideCleaner {
   data: CleanerData; thumbs: (string | null)[]; missing: string; photos: [path: string, sha256: string][];
   rows: Row[]; columns: string[]; key: string;
+  typical: [label: string, photos: { id: number | null, thumb: string }[]][];
 }
 type FilterName = 'label' | 'split' | 'kind';
 interface Filters { label: string | null; split: string | null; kind: string | null; show: string }
@@ -192,8 +197,10 @@ interface Cleaner {
   list: Item[]; at: Map<number, number>; item: Item | null; page: number;
   /** What was decided. A mark is shown when the host has said that it stands in the journal, never before. */
   marks: Map<number, Mark>; undo: number; redo: number;
+  /** Selected, to be decided about at once. */
+  chosen: Set<number>;
   thumbs: Map<number, Photo>; wanted: Set<number>;
   large: Map<number, Large>; asked: Map<number, Promise<Large>>;
-  frame: { src: string | null; note: string; done: boolean };
+  frame: { src: string | null; note: string; done: boolean; typical?: Typical };
   message: unknown; error: string; spoken: string; busy: boolean; gone: boolean;
 }

@@ -9,7 +9,6 @@ __all__ = ['CleanerWidget', 'PlainCleaner', 'clean', 'save_cleaner']
 import hashlib
 import json
 import os
-import shlex
 from collections import Counter
 from functools import partial
 from html import escape
@@ -18,7 +17,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from fastcore.basics import patch
 
-from .host import CleanerHost
+from .host import CleanerHost, commands_after
 from .issues import open_source
 from ..journal import COLUMNS
 from ..core import UserError, atomic, full_path, in_order, palette, plural
@@ -129,12 +128,19 @@ def _about(o, mark):
     why = [f"<li><b>{escape(r['kind'])}</b> {r['score']:.2f}: {escape(r['text'])}</li>" for r in o['reasons']]
     lines = [f"<small>{escape(o['file'])}</small>", f"label <b>{escape(o['label'])}</b>"]
     if o['suggestion']: lines.append(f"suggestion <b>{escape(o['suggestion'])}</b>")
-    if o['split'] == 'test': lines.append('A test photo: what you decide is noted, and it counts as before.')
+    if o['split'] == 'test': lines.append('A test photo: it stays in the test; what you decide is noted.')
     decision = _DECIDED.get(mark.get('action'), 'not decided yet')
     if mark.get('action') == 'relabel': decision = f"relabelled: {mark['new']}"
     style = 'line-height:1.5;overflow-wrap:anywhere'
     known, decision = '<br>'.join(lines), f'Decision: <b>{escape(decision)}</b>'
     return f"<div style='{style}'>{known}<ul>{''.join(why)}</ul>{decision}</div>"
+
+# %% ../../nbs/api/53_cleaning.cleaner.ipynb #df3be36d
+def _typical(item, beside):
+    "Typical photos of the label and of the suggestion as HTML."
+    for label, photos in zip((item['label'], item['suggestion']), beside):
+        pictures = ''.join(f'<img src="{src}" alt="" style="height:72px;margin:2px">' for src in photos)
+        if photos: yield f"<div>Typical <b>{escape(label)}</b>:<br>{pictures}</div>"
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #df3be36c
 def _large(picture, note):
@@ -146,8 +152,15 @@ def _large(picture, note):
     return f'<div style="{style}">{inside}</div>'
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #0be6b35b
-_BUTTONS = dict(back='‹ before', next='next ›', undo='Undo', redo='Redo', keep='Keep', take='Take suggestion',
-                delete='Delete', aside='Set aside', relabel='Relabel to:')
+_BUTTONS = dict(back='‹ before', next='next ›', undo='Undo', redo='Redo', take='Take suggestion', keep='Keep',
+                aside='Set aside', delete='Delete', relabel='Relabel to:')
+_MEANS = dict(aside='leaves the photo out for now; its file stays',
+              delete='leaves the photo out for good; its file stays, unless you ask for it to be moved')
+
+
+def _button(name):
+    layout = dict(width='max-content')
+    return widgets.Button(description=_BUTTONS[name], tooltip=_MEANS.get(name), layout=layout)
 
 
 def _drop_down(name, options):
@@ -181,7 +194,7 @@ class PlainCleaner(_Walk, widgets.VBox):
         self.begin(host)
         self.filters = _filters(host.items)
         self.to = widgets.Dropdown(options=[(c[:60], c) for c in host.classes])
-        self.buttons = {name: widgets.Button(description=text) for name, text in _BUTTONS.items()}
+        self.buttons = {name: _button(name) for name in _BUTTONS}
         self.photo, self.status = widgets.HTML(), widgets.HTML()
         self.about = widgets.HTML(layout=dict(flex='1 1 240px', margin='0 0 0 12px'))
         for name, b in self.buttons.items(): b.on_click(partial(self._press, name))
@@ -207,7 +220,6 @@ def _press(self: PlainCleaner, name, _):
     try:
         if name in ('back', 'next'): self.step(1 if name == 'next' else -1)
         elif name in ('undo', 'redo'): self.turn_back(name)
-        elif name == 'take': self.settle('relabel', self.host.items[self.id]['suggestion'])
         elif name == 'relabel': self.settle('relabel', self.to.value)
         else: self.settle(name)
     except (OSError, ValueError) as e: self.message = f'Not saved: {e}'  # a UserError is a ValueError
@@ -218,8 +230,10 @@ def _press(self: PlainCleaner, name, _):
 def _show(self: PlainCleaner):
     "Show the candidate, or that there is none."
     o, mark = None if self.id is None else self.host.items[self.id], self.marks.get(self.id, {})
-    self.about.value = _about(o, mark) if o else '<p>No candidate in this list.</p>'
-    self.photo.value = _large(*self.host.photo(self.id).values()) if o else _large(None, '')
+    known = self.host.photo(self.id) if o else dict(image=None, note='')
+    self.photo.value = _large(known['image'], known['note'])
+    self.about.value = '<p>No candidate in this list.</p>'
+    if o: self.about.value = _about(o, mark) + ''.join(_typical(o, known['typical']))
     place = f'{self._place()+1:,} of {len(self.ids):,} in this list'
     decided = f'decided {len(self.marks):,} of {len(self.host.items):,}'
     self.status.value = f'<p>{place}; {decided}. {escape(self.message)}</p>'
@@ -233,7 +247,8 @@ def _show_buttons(self: PlainCleaner, suggestion, action, nothing):
     for name in ('undo', 'redo'): self.buttons[name].disabled = not self.stacks[name]
     take = self.buttons['take']
     take.disabled = not suggestion
-    take.description = f'Take {suggestion[:20]}' if suggestion else _BUTTONS['take']
+    take.description = f'Relabel as {suggestion[:20]}' if suggestion else _BUTTONS['take']
+    if suggestion: take.button_style = 'primary'
     if suggestion: self.to.value = suggestion
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #159d864e
@@ -281,10 +296,15 @@ def _missing(shown, host, thumbs):
     if blank: yield f"{plural(blank, 'photo')} without a picture in this file"
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #fe1a6139
-def _command(source):
-    "The command that applies the decisions about a study; '' for photos without one."
-    if not isinstance(source, Study): return ''
-    return shlex.join(['imgcls', 'clean', str(source.path), '--apply', 'decisions.csv'])
+def _examples(host, items, limit):
+    "Thumbnails of typical photos, by class, those of the first candidates first; with their numbers."
+    classes = dict.fromkeys(c for o in items for c in (o['label'], o['suggestion']))
+    found = [(c, path, i) for c in classes for path, i in host.typical(c)]
+    thumbs = thumbnails([path for _, path, _ in found], limit, host.all.span)[0] if found else []
+    inside = {c: [] for c in classes}
+    for (c, _, i), thumb in zip(found, thumbs):
+        if thumb: inside[c].append(dict(id=i, thumb=thumb))
+    return [[c, made] for c, made in inside.items() if made]
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #140fc24d
 def save_cleaner(
@@ -299,14 +319,14 @@ def save_cleaner(
     source, folder, journal = _opened(source, journal)
     host = CleanerHost(source, journal, **kw)
     data, rows, where = host.start(), [[*row.values()] for row in host.journal.history], host.where[:most]
-    thumbs = thumbnails([p for p, _ in where], limit, host.all.span)[0] if where else []
+    thumbs = thumbnails([p for p, _ in where], limit*.9, host.all.span)[0] if where else []
     note = '; '.join([data['note'], *_missing(where, host, thumbs)])
     data |= dict(items=data['items'][:most], live=False, journal='decisions.csv', note=note,
-                 command=_command(source))
+                 commands=commands_after(source, 'decisions.csv', host.doubtful))
     state = json.dumps([host.title, sorted(host.all.df.sha256), rows])
     key = f'imgcls-clean-{hashlib.sha256(state.encode()).hexdigest()[:24]}'
     inside = dict(data=data, thumbs=thumbs, missing='no picture in this file', photos=where, rows=rows,
-                  columns=COLUMNS, key=key)
+                  typical=_examples(host, data['items'], limit*.1), columns=COLUMNS, key=key)
     path = full_path(path or folder/'clean.html')
     body = fragment(inside, 'cleaner.js', ('style.css', 'cleaner.css'), 'imgcls-cleaner')
     html = page(f'{host.title}: photos to look at', *body)

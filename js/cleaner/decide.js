@@ -2,14 +2,28 @@
 import { html } from 'lit-html';
 import { makeList, nextUndecided, placeOf } from './list.js';
 import { askFor } from './pictures.js';
-import { kindWords, plain, said } from './words.js';
-import { messageOf, name } from '../common/parts.js';
+import { about, kindWords, plain, said } from './words.js';
+import { messageOf } from '../common/parts.js';
 import { number, plural } from '../common/text.js';
 
 export const PAGE = 24; // thumbnails shown, and asked for, at once
 
 /** All candidates, also those that did not fit into a widget's state. @type {(cl: Cleaner) => number} */
 export const total = ({ data }) => data.items.length + (data.more || 0);
+
+/** All that are selected, or none. @type {(cl: Cleaner, items: Item[], on?: boolean) => void} */
+export function choose(cl, items, on = true) {
+  for (const { id } of items) if (on) cl.chosen.add(id); else cl.chosen.delete(id);
+  cl.update();
+}
+
+/** Select from the photo shown to the place of another, and show that.
+ * @type {(cl: Cleaner, to: number) => void} */
+export function extend(cl, to) {
+  const from = Math.max(0, placeOf(cl, cl.item)), end = Math.max(0, Math.min(cl.list.length - 1, to));
+  choose(cl, cl.list.slice(Math.min(from, end), Math.max(from, end) + 1));
+  move(cl, end);
+}
 
 /** Say something below the photo. @type {(cl: Cleaner, message: unknown) => void} */
 export function tell(cl, message) {
@@ -31,10 +45,9 @@ export function show(cl, item) {
   cl.page = Math.floor(Math.max(0, i) / PAGE);
   if (item) {
     const why = item.reasons.map(r => kindWords(r.kind)).join(', '), mark = plain(cl.marks.get(item.id));
-    const to = item.suggestion ? `, suggestion ${item.suggestion}` : '',
-      place = `${i + 1} of ${cl.list.length}`;
+    const place = `${i + 1} of ${cl.list.length}`, to = item.suggestion && `, suggestion ${item.suggestion}`;
     cl.spoken = `${place}: ${item.file}, labelled ${item.label}${to}, ${why}. ${mark}.`;
-  }
+  } else cl.spoken = cl.marks.size && cl.marks.size === total(cl) ? 'All candidates are decided.' : '';
   askFor(cl, item, thumbnails(cl));
   const strip = cl.root.querySelector('.cl-strip'), held = strip?.contains(document.activeElement);
   cl.update();
@@ -66,6 +79,7 @@ export function move(cl, to) {
 export function filter(cl, f) {
   cl.places.set(JSON.stringify(cl.f), cl.item?.id);
   cl.f = { ...cl.f, ...f };
+  cl.chosen.clear(); // what is out of sight should not be decided about
   makeList(cl);
   const id = cl.places.get(JSON.stringify(cl.f)) ?? cl.item?.id, item = cl.list.find(o => o.id === id);
   cl.message = `${plural(cl.list.length, 'candidate')} in this list.`;
@@ -94,51 +108,69 @@ async function send(cl, call, done) {
   }
 }
 
-/** Decide about the photo shown, then show the next that is undecided.
- * @type {(cl: Cleaner, action: string, to?: string) => void} */
-export function decide(cl, action, to = '') {
-  const { item } = cl, mark = item && cl.marks.get(item.id);
-  if (!item) return;
-  /** @type {(end: string) => Html} */
-  const words = end => html`${name(item.file, 40)}: ${said({ action, new: to })}${end}`;
-  if (mark?.action === action && (mark.new || '') === to) return goOn(cl, item, words(' already'));
-  send(cl, () => cl.host.decide(item.id, action, to),
-    ({ message }) => goOn(cl, item, words(message ? `. ${message}` : '')));
+/** What a decision makes of a candidate. @type {(item: Item, action: string, to: string) => Mark} */
+const marked = (item, action, to) =>
+  (action === 'take' ? { action: 'relabel', new: item.suggestion } : { action, new: to });
+
+/** @type {(a?: Mark, b?: Mark) => boolean} */
+const same = (a, b) => a?.action === b?.action && a?.new === b?.new;
+
+/** Decide about some candidates, and go on. Those of which this is said already, or for which there is no
+ * suggestion to take, stay as they are.
+ * @type {(cl: Cleaner, items: Item[], action: string, to?: string) => void} */
+export function decide(cl, items, action, to = '') {
+  const some = items.filter(item => (action !== 'take' || item.suggestion)
+    && !same(cl.marks.get(item.id), marked(item, action, to)));
+  const one = items.length === 1, left = items.length - some.length;
+  const what = one || action !== 'take' ? said(marked(items[0], action, to)) : 'relabelled as suggested';
+  const rest = left ? html`; ${number(left)} had it already, or no suggestion` : '';
+  if (one && left) return goOn(cl, items, html`${about(items, what)} already`);
+  send(cl, () => cl.host.decide(some.map(item => item.id), action, to), ({ message }) => {
+    cl.chosen.clear();
+    goOn(cl, items, html`${about(some, what)}${rest}${message ? `. ${message}` : ''}`);
+  });
 }
 
-/** Go on after a decision about `item`; whoever has moved elsewhere meanwhile stays there.
- * @type {(cl: Cleaner, item: Item, words: Html) => void} */
-function goOn(cl, item, words) {
-  const from = placeOf(cl, item), here = cl.item === item, rest = total(cl) - cl.marks.size;
+/** Go on after a decision about some candidates: to the next that is undecided, or to the summary. Whoever
+ * looks at another photo meanwhile stays there.
+ * @type {(cl: Cleaner, items: Item[], words: Html) => void} */
+function goOn(cl, items, words) {
+  const { item } = cl, from = placeOf(cl, item), here = !!item && items.includes(item);
   makeList(cl);
+  const rest = total(cl) - cl.marks.size;
   // it may have left a list of undecided ones
-  const next = here ? nextUndecided(cl, cl.at.has(item.id) ? from : from - 1) : cl.item;
+  const next = here ? nextUndecided(cl, cl.at.has(item.id) ? from : from - 1) : item;
   const others = `All in this list are decided; ${number(rest)} under other filters are not.`;
-  const all = next || !here ? '' : rest ? others : 'All candidates are decided.';
-  cl.message = html`${words}. ${all}`;
-  show(cl, next ?? (cl.at.has(item.id) ? item : cl.list[0] ?? null));
+  cl.message = html`${words}. ${here && !next && rest ? others : ''}`;
+  const stay = cl.list.find(o => o === item) ?? cl.list[0] ?? null;
+  show(cl, next ?? (rest && here ? stay : null));
 }
 
 /** Undo or redo, and show the photo it was about. @type {(cl: Cleaner, call: 'undo' | 'redo') => void} */
 function back(cl, call) {
   if (!cl[call]) return tell(cl, `There is nothing to ${call}.`);
+  const { marks } = cl;
   send(cl, () => cl.host[call](), ({ last, message }) => {
-    const item = cl.byId.get(last ?? -1);
+    const item = cl.byId.get(last ?? -1), done = call === 'undo' ? 'Undone' : 'Redone';
+    const { length } = cl.data.items.filter(({ id }) => !same(marks.get(id), cl.marks.get(id)));
     makeList(cl);
-    cl.message = html`${item ? html`${call === 'undo' ? 'Undone' : 'Redone'}: ${name(item.file, 40)}: ${
-      said(cl.marks.get(item.id))}. ` : ''}${message || ''}`;
+    cl.message = html`${item ? html`${done}: ${length > 1 ? plural(length, 'photo')
+      : about([item], said(cl.marks.get(item.id)))}. ` : ''}${message || ''}`;
     show(cl, [item, cl.item].find(o => o && cl.at.has(o.id)) ?? cl.list[0] ?? null);
   });
 }
 
-/** What a button or key does; relabel() lets a class be chosen.
+/** What a button or key does, about those that are selected or else the one shown; relabel() lets a class be
+ * chosen.
  * @type {(cl: Cleaner, what: string, relabel: (cl: Cleaner) => void) => void} */
 export function act(cl, what, relabel) {
-  const { item } = cl;
+  const { item } = cl, chosen = cl.data.items.filter(({ id }) => cl.chosen.has(id));
+  const some = !chosen.length && item ? [item] : chosen;
   if (what === 'undo' || what === 'redo') return back(cl, what);
-  if (!item) return undefined;
+  if (chosen.length && (what === 'relabel' || what === 'delete'))
+    return tell(cl, 'That goes for one photo at a time; Esc clears the selection.');
   if (what === 'relabel') return relabel(cl);
-  if (what !== 'take') return decide(cl, what);
-  if (item.suggestion) return decide(cl, 'relabel', item.suggestion);
-  return tell(cl, 'There is no suggestion for this photo; R lets you choose a class.');
+  if (what === 'take' && !some.some(o => o.suggestion))
+    return tell(cl, 'There is no suggestion; R lets you choose a class.');
+  return some.length ? decide(cl, some, what) : undefined;
 }

@@ -19,6 +19,15 @@ export function replay(rows) {
   return { done, undone };
 }
 
+/** The rows that undo or redo the decision on top of a stack, and those made at once with it, which the last
+ * word of their reasons says.
+ * @type {(stack: Row[], action: string) => Row[]} */
+export function together(stack, action) {
+  const rows = [...stack].reverse(), batch = /\bbatch-[0-9a-f]{8}$/.exec(rows[0]?.[5] ?? '')?.[0];
+  const other = batch ? rows.findIndex(row => !row[5].endsWith(batch)) : 1;
+  return rows.slice(0, other < 0 ? rows.length : other).map(row => [...row.slice(0, 6), action]);
+}
+
 /** The clock on the wall, as Python writes it. @type {() => string} */
 export function clock() {
   const now = new Date();
@@ -57,16 +66,16 @@ export class Store {
 }
 
 /** @type {(inside: InsideCleaner) => CleanerHost} */
-export function fileHost({ data, thumbs, missing, photos, rows, columns, key }) {
-  const store = new Store(key), all = () => [...rows, ...store.load()];
+export function fileHost({ data, thumbs, missing, photos, rows, columns, key, typical }) {
+  const store = new Store(key), all = () => [...rows, ...store.load()], examples = new Map(typical);
   /** @type {(id: number) => Photo} */
   const photo = id =>
     ({ id, thumb: jpeg(thumbs[id]), file: data.items[id].file, note: thumbs[id] ? '' : missing });
   /** @type {(row: Row) => string} */
   const aboutOf = row => `${row[2]} ${row[3]}`;
   const about = data.items.map((item, id) => `${photos[id][1]} ${flat(item.label)}`);
-  /** @type {(last?: Row) => InForce} */
-  const state = last => {
+  /** @type {(changed?: Row[]) => InForce} */
+  const state = (changed = []) => {
     const { done, undone } = replay(all()), of = new Map(done.map(row => [aboutOf(row), row]));
     /** @type {InForce['decisions']} */
     const decisions = {};
@@ -74,29 +83,37 @@ export function fileHost({ data, thumbs, missing, photos, rows, columns, key }) 
       const row = of.get(text);
       if (row) decisions[id] = { action: row[6], new: row[4] };
     });
-    const id = last ? about.indexOf(aboutOf(last)) : -1, message = store.kept ? '' : FORGETS;
-    return { decisions, undo: done.length, redo: undone.length, last: id < 0 ? null : id, message };
+    const texts = new Set(changed.map(aboutOf)), id = about.findIndex(text => texts.has(text));
+    return { decisions, undo: done.length, redo: undone.length, last: id < 0 ? null : id,
+      message: store.kept ? '' : FORGETS };
   };
-  /** @type {(action: string, row: Row) => InForce} */
-  const write = (action, row) => {
-    store.add([[clock(), ...row.slice(1, 6).map(flat), action]]);
-    return state(row);
+  /** @type {(rows: Row[]) => InForce} */
+  const write = rows => {
+    store.add(rows.map(row => [clock(), ...row.slice(1).map(flat)]));
+    return state(rows);
   };
-  /** @type {(action: string, from: 'done' | 'undone') => InForce} */
-  const back = (action, from) => {
-    const row = replay(all())[from].pop();
-    return row ? write(action, row) : state();
+  /** @type {(id: number, action: string, to: string, word: string) => Row} */
+  const rowOf = (id, action, to, word) => {
+    const { label, suggestion, reasons } = data.items[id], why = reasons.map(r => r.kind).join(' ');
+    const take = action === 'take';
+    return ['', ...photos[id], label, take ? suggestion : to, why + word, take ? 'relabel' : action];
   };
+  /** @type {(label: string, id: number) => string[]} */
+  const typicalOf = (label, id) => (examples.get(label) ?? []).filter(o => o.id !== id).slice(0, 3)
+    .map(o => `${jpeg(o.thumb)}`);
   Object.assign(data, state());
   return {
     async photos(ids) { return ids.map(photo); },
-    async photo(id) { const { thumb, note } = photo(id); return { image: thumb, note }; },
-    async decide(id, action, to) {
-      const { label, reasons } = data.items[id], [path, sha] = photos[id];
-      return write(action, ['', path, sha, label, to, reasons.map(r => r.kind).join(' ')]);
+    async photo(id) {
+      const { thumb, note } = photo(id), { label, suggestion } = data.items[id];
+      return { image: thumb, note, typical: [typicalOf(label, id), typicalOf(suggestion, id)] };
     },
-    async undo() { return back('undo', 'done'); },
-    async redo() { return back('redo', 'undone'); },
+    async decide(ids, action, to) {
+      const word = ` batch-${Math.random().toString(16).slice(2, 10).padEnd(8, '0')}`;
+      return write(ids.map(id => rowOf(id, action, to, ids.length > 1 ? word : '')));
+    },
+    async undo() { return write(together(replay(all()).done, 'undo')); },
+    async redo() { return write(together(replay(all()).undone, 'redo')); },
     async export() { save(data.journal, csv([columns, ...all()], '\n')); },
   };
 }

@@ -1,5 +1,5 @@
 // Keys: one for each decision.
-import { act, move, turn } from './decide.js';
+import { act, choose, extend, move, turn } from './decide.js';
 import { placeOf } from './list.js';
 import { help, relabel } from './windows.js';
 import { DECISIONS } from './words.js';
@@ -16,19 +16,20 @@ function letter({ code, key }) {
  * @type {(cl: Cleaner, event: KeyboardEvent, target: Element) => (() => void) | undefined} */
 function meaning(cl, event, target) {
   const key = letter(event), at = Math.max(0, placeOf(cl, cl.item)),
-    decision = DECISIONS.find(d => d[2] === key);
+    decision = DECISIONS.find(d => d[1] === key);
   if (decision && !event.shiftKey) return event.repeat ? () => {} : () => act(cl, decision[0], relabel);
-  const strip = target.closest('.cl-strip');
+  const strip = target.closest('.cl-strip'), go = event.shiftKey ? extend : move;
   if (strip && (key === 'ArrowUp' || key === 'ArrowDown')) {
     const row = columns([...strip.querySelectorAll('button')]);
-    return () => move(cl, at + (key === 'ArrowDown' ? row : -row));
+    return () => go(cl, at + (key === 'ArrowDown' ? row : -row));
   }
   /** @type {Record<string, number>} */
   const moves = { ArrowRight: at + 1, L: at + 1, ArrowLeft: at - 1, J: at - 1, Home: 0, End: Infinity };
-  if (moves[key] !== undefined) return () => move(cl, moves[key]);
+  if (moves[key] !== undefined) return () => go(cl, moves[key]);
   /** @type {Record<string, () => void>} */
   const others = { U: () => act(cl, event.shiftKey ? 'redo' : 'undo', relabel),
-    Y: () => act(cl, 'redo', relabel),
+    Y: () => act(cl, 'redo', relabel), X: () => cl.item && choose(cl, [cl.item], !cl.chosen.has(cl.item.id)),
+    Escape: () => choose(cl, cl.data.items, false),
     '?': () => help(cl), PageDown: () => turn(cl, 1), PageUp: () => turn(cl, -1) };
   return others[key];
 }
@@ -41,7 +42,7 @@ export function pressed(cl, event) {
   if (cl.root.contains(target)) event.stopPropagation();
   else if (target !== document.body) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (target.closest('input, select, textarea, dialog')) return;
+  if (target.closest('input:not([type=checkbox]), select, textarea, dialog')) return;
   const act = meaning(cl, event, target);
   if (!act) return;
   event.preventDefault();

@@ -21,18 +21,21 @@ function keep(map, id, value, most) {
  * @type {(cl: Cleaner, item: Item) => Promise<void>} */
 async function askForLarge(cl, item) {
   const large = cl.large.get(item.id), small = cl.thumbs.get(item.id);
-  /** @type {(src: string | null, note: string, done: boolean) => void} */
-  const put = (src, note, done) => { cl.frame = { src, note, done }; };
-  if (large) put(large.image, large.note || 'The photo is gone.', true);
-  else put(small?.thumb ?? null, small?.note || 'Loading …', false);
+  /** @type {(of: Partial<Large>, note: string, done: boolean) => void} */
+  const put = ({ image = null, note, typical }, none, done) => {
+    cl.frame = { src: image, note: note || none, done, typical };
+  };
+  const before = { image: small?.thumb, typical: small?.typical };
+  if (large) put(large, 'The photo is gone.', true);
+  else put({ ...before, note: small?.note }, 'Loading …', false);
   try {
     const got = large || await askOnce(cl, item.id), next = cl.list[placeOf(cl, item) + 1];
     if (cl.gone || cl.item !== item) return;
-    put(got.image, got.note || 'The photo is gone.', true);
+    put(got, 'The photo is gone.', true);
     if (next && !cl.large.has(next.id)) askOnce(cl, next.id).catch(() => {});
   } catch (error) {
     if (cl.gone || cl.item !== item) return;
-    put(small?.thumb ?? null, `The photo can't be shown: ${messageOf(error)}`, true);
+    put(before, `The photo can't be shown: ${messageOf(error)}`, true);
   }
   if (!large) cl.update();
 }

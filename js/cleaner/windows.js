@@ -16,7 +16,7 @@ export function relabel(cl) {
   let typed = '', at = 0;
   const dialog = openDialog(cl.root), found = () => matches(classes, item, typed);
   /** @type {(c: string) => void} */
-  const take = c => { dialog.close(); if (cl.item === item) decide(cl, 'relabel', c); };
+  const take = c => { dialog.close(); if (cl.item === item) decide(cl, [item], 'relabel', c); };
   /** @type {(i: number) => void} */
   const point = i => {
     at = i;

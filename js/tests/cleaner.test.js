@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { golden } from './golden.js';
-import { replay } from '../cleaner/host.js';
+import { tally } from '../cleaner/end.js';
+import { replay, together } from '../cleaner/host.js';
 import { choices, filtered, matches } from '../cleaner/list.js';
 
 const item = (id, label, kinds, more) => ({ id, file: `${id}.jpg`, label, split: 'train', suggestion: 'hare',
@@ -16,6 +17,13 @@ test('what is in force after each line of a journal is what Python says', () => 
       const { done, undone } = replay(rows.slice(0, n));
       assert.deepEqual([done.length, undone.length], [undo, redo]);
     }
+    after.slice(1).forEach(([n], k) => {
+      const from = after[k][0], action = rows[from]?.[6], { done, undone } = replay(rows.slice(0, from));
+      if (n === from || !['undo', 'redo'].includes(action)) return;
+      const want = rows.slice(from, n).map(row => row.slice(1));
+      const got = together(action === 'undo' ? done : undone, action).map(row => row.slice(1));
+      assert.deepEqual(got, want);
+    });
     const last = new Map();
     for (const row of replay(rows).done) { last.delete(row[2]); last.set(row[2], row[6]); }
     assert.deepEqual([...last], force);
@@ -30,6 +38,13 @@ test('filters, and the order of a reason', () => {
   const found = choices({ items, classes: ['deer', 'fox', 'hare'] });
   assert.deepEqual(found.label, [['deer', 1], ['fox', 2]]);
   assert.deepEqual(found.kind, [['label', 2], ['dark', 2]]);
+});
+
+test('decisions of each class, those with most first', () => {
+  const marks = new Map([[0, { action: 'relabel', new: 'deer' }], [1, { action: 'keep', new: '' }],
+    [2, { action: 'delete', new: '' }]]);
+  assert.deepEqual(tally(items, marks), [['fox', [1, 0, 0, 1]], ['deer', [0, 1, 0, 0]]]);
+  assert.deepEqual(tally(items, new Map()), []);
 });
 
 test('classes that hold what is typed, the suggestion in front', () => {

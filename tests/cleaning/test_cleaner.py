@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from imgcls.cleaning import host as cleaner_host
 from imgcls.cleaning.cleaner import CleanerWidget, PlainCleaner, clean, save_cleaner
 from imgcls.cleaning.host import CleanerHost
 from imgcls.cleaning.journal import Journal, apply_decisions
+from imgcls.commands import parser
 from imgcls.core import UserError
 from imgcls.data.table import COLUMNS, Photos
 from imgcls.explorer.page import static
+from imgcls.explorer.thumbnails import shown_photo
 
 HOSTILE = ['<script>window.bad=1</script>', '</script><img src=x onerror=window.bad=2>', '"fox" & \'co\'',
            '\U0001f98a', '\u05e9\u05d5\u05e2\u05dc \u0623\u0633\u062f', 'x'*300, 'two\nlines']
@@ -85,6 +88,53 @@ def test_messages_that_make_no_sense(animals):
     wrong = [('decide', *d) for d in decisions] + [('__init__',), ('all',), ('photos', [99]), ('photo',)]
     for a in ask(CleanerHost(photos, journal), *wrong): assert 'result' not in a and '\n' not in a['error']
     assert not journal.exists() or not len(Journal(journal).decisions)
+
+
+def test_one_decision_about_several(animals):
+    host = CleanerHost(*animals())
+    assert [*host.decide([0, 4], 'take')['decisions'].values()] == [
+        dict(action='relabel', new='fox'), dict(action='relabel', new='hare')]
+    with pytest.raises(UserError): host.decide([1, 2], 'take')  # nothing is suggested for the second
+    host.decide([7, 3], 'aside')
+    undone = CleanerHost(host.all, host.journal.path).undo()
+    assert ([*undone['decisions']], undone['last'], undone['redo']) == ([0, 4], 3, 2)
+    assert [*host.redo()['decisions']] == [0, 3, 4, 7] and host.decide([], 'keep')['last'] is None
+
+
+def test_typical_photos_beside_a_candidate(dim_study, tmp_path, monkeypatch):
+    "Three each of the label and the suggestion, and never the photo itself."
+    train = dim_study.photos.train()
+    row = train[train.label == 'a'].iloc[0]
+    issue = dict(row[['path', 'label', 'split', 'sha256']], reason='label', score=1., suggestion='b', text='')
+    issues, span = pd.DataFrame([issue]), dim_study.photos.span
+    host = CleanerHost(dim_study, tmp_path/'j.csv', issues)
+    small = {p: shown_photo(p, 96, span)[0] for p in train.path}
+    own, other = host.photo(0)['typical']
+    assert {*own} == {small[p] for p in train.path[train.label == 'a'] if p != row.path}
+    assert {*other} == {small[p] for p in train.path[train.label == 'b']}
+    (_, _, known), = host.first(10**6)
+    assert known['thumbs'][0]['typical'] == [own, other]
+    plain = PlainCleaner(host)
+    assert all(src in plain.about.value for src in own+other)
+    page = save_cleaner(dim_study, tmp_path/'clean.html', tmp_path/'j.csv', issues=issues)
+    inside = json.loads(re.search('type="application/json"[^>]*>(.*?)</script>', page.read_text(), re.S)[1])
+    there = {label: [o['id'] for o in photos] for label, photos in inside['typical']}
+    assert there == dict(a=[None, None, 0], b=[None]*3)
+    monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'empty'))
+    for source in (dim_study, dim_study.photos):
+        assert CleanerHost(source, tmp_path/'j.csv', issues).photo(0)['typical'] == [[], []]
+
+
+def test_commands_that_come_after(dim_study, animals, tmp_path):
+    host = CleanerHost(dim_study, tmp_path/'my journal.csv', made(tmp_path)[1].iloc[:0])
+    (_, clean), (_, again) = host.start()['commands']
+    asked = parser().parse_args(shlex.split(clean)[1:])
+    assert (asked.study, asked.apply) == (str(dim_study.path), [str(tmp_path/'my journal.csv')])
+    asked = parser().parse_args(shlex.split(again)[1:])
+    assert (asked.photos, asked.out) == (f'{dim_study.path}/cleaned.csv', f'{dim_study.path}-cleaned')
+    assert asked.recipe == ['frozen'] and asked.res == 32
+    photos, journal = animals()
+    assert 'apply_decisions' in CleanerHost(photos, journal).start()['commands'][0][1]
 
 
 def test_two_cleaners_and_one_that_comes_back(animals):
@@ -263,7 +313,7 @@ def opened(page, file):
     page.on('request', note)
     page.on('pageerror', lambda e: said.append(str(e)))
     page.on('console', lambda m: said.append(m.text) if m.type == 'error' else None)
-    page.set_default_timeout(5000)
+    page.set_default_timeout(15_000)
     page.goto(file.as_uri())
     page.wait_for_selector('.cl-strip img')
     return asked, said
@@ -374,14 +424,112 @@ def test_hostile_names_are_text(page, animals, tmp_path):
 
 
 @pytest.mark.browser
-def test_axe(page, animals, tmp_path):
-    from axe_playwright_python.sync_playwright import Axe
+def test_decisions_about_several_and_the_end(page, animals, tmp_path):
+    "Select by keys and by clicks, decide once, undo once; then the summary says what to do with the file."
     photos, journal = animals()
-    opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
-    for keys in ((), ('s', 'k', 'd', 'a', 'Home'), ('r',), ('Escape', '?')):
+    asked, said = opened(page, save_cleaner(photos, tmp_path/'clean.html', journal))
+    message = page.locator('.cl-message')
+    tab_to(page, '.cl-tile[aria-current]')
+    press(page, 'Shift+ArrowRight', 'Shift+ArrowRight', 'd')
+    assert page.locator('.cl-selected').inner_text() == '3 selected' and 'one photo' in message.inner_text()
+    assert page.locator('.cl-decide [data-do=delete]').count() == 0
+    press(page, 's')
+    assert marks(page) == ['→ fox', '→ hare'] and 'no suggestion' in message.inner_text()  # not of the third
+    assert page.locator('.cl-selected').count() == 0
+    press(page, 'u')
+    assert (marks(page), message.inner_text()) == ([], 'Undone: 2 photos.') and shown(page)[0] == 'photo000.jpg'
+    press(page, 'y')
+    assert marks(page) == ['→ fox', '→ hare']
+    press(page, 'x', 'Escape', 'x', 'x', 'k')  # nothing is selected any more
+    assert marks(page) == ['kept', '→ hare']
+    page.locator('.cl-pick input').nth(3).check()
+    page.locator('.cl-tile').nth(5).click(modifiers=['Shift'])
+    assert page.locator('.cl-selected').inner_text() == '4 selected'
+    page.get_by_text('Clear').click()
+    page.get_by_label('Select all on this page').check()
+    press(page, 'k')
+    assert count(page) == 'decided 24 of 30' and set(marks(page)) == {'kept'}
+    press(page, 'u')
+    assert marks(page) == ['kept', '→ hare']
+    press(page, 'y', 'PageDown')
+    page.get_by_label('Select all on this page').check()
+    page.click('[data-do=aside]')
+    assert 'All 30 candidates are decided' in page.locator('.cl-end').inner_text()
+    rows = page.locator('.cl-tally tbody tr').all_inner_texts()
+    assert rows[0].split() == ['all', '–', '24', '6', '–'] and len(rows) == 4
+    with page.expect_download() as download: page.click('.cl-end .cl-main')
+    download.value.save_as(tmp_path/'mine.csv')
+    got = Journal(tmp_path/'mine.csv')
+    assert got.notes == [] and [*got.decisions.action] == ['keep']*24 + ['aside']*6
+    assert len(apply_decisions(got, photos).df) == 25  # a test photo is only noted
+    # one undo in Python takes back what was one decision in the browser
+    assert got.undo() and [*got.decisions.action] == ['keep']*24
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+    page.locator('.cl-command button').click()
+    assert message.inner_text() == 'Copied.'
+    assert page.evaluate('navigator.clipboard.readText()') == page.locator('.cl-command code').inner_text()
+    press(page, 'u')
+    assert count(page) == 'decided 24 of 30' and page.locator('.cl-end').count() == 0
+    page.get_by_text('Summary and what comes next').click()
+    assert '6 of 30 candidates are not decided yet' in page.locator('.cl-end').inner_text()
+    page.get_by_text('Go on').click()
+    assert shown(page) == ('photo024.jpg', 'not decided yet') and (asked, said) == ([], [])
+
+
+@pytest.fixture
+def page_of_a_study(dim_study, tmp_path):
+    "A page with typical photos."
+    df = dim_study.photos.df
+    other = df.label.map(dict(a='b', b='a'))
+    known = df[['path', 'label', 'split', 'sha256']]
+    issues = known.assign(reason='label', score=.9, text='why', suggestion=other)
+    return save_cleaner(dim_study, tmp_path/'clean.html', tmp_path/'j.csv', issues=issues)
+
+
+def sizes(page, what):
+    return page.evaluate(f"""() => [...document.querySelectorAll({json.dumps(what)})]
+        .map(e => e.getBoundingClientRect()).filter(r => r.width).map(r => [r.width, r.height])""")
+
+
+@pytest.mark.browser
+def test_on_a_phone(browser, page_of_a_study):
+    "Nothing is wider than the screen, decisions stay in sight, and a thumb hits what it aims at."
+    how = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
+    context = browser.new_context(**how)
+    page = context.new_page()
+    opened(page, page_of_a_study)
+    page.wait_for_selector('.cl-typical img')
+    assert page.evaluate('document.documentElement.scrollWidth') == 390
+    assert sizes(page, 'kbd') == [] and min(min(s) for s in sizes(page, '.cl-decide button')) >= 44
+    assert min(h for _, h in sizes(page, '.imgcls :is(button, select)')) >= 44
+    assert min(min(s) for s in sizes(page, '.cl-pick')) >= 44
+    for what in ('.cl-frame', '.cl-typical', '.cl-strip', '.cl-foot'):
+        page.evaluate(f"document.querySelector('{what}').scrollIntoView({{ block: 'center' }})")
+        at = page.locator('.cl-decide').bounding_box()
+        assert at['y'] >= 0 and at['y']+at['height'] <= 844, what
+    page.locator('.cl-tile').nth(4).tap()  # the photo comes to where it can be seen
+    page.wait_for_function("document.querySelector('.cl-frame').getBoundingClientRect().top >= 0")
+    page.locator('.cl-pick').nth(2).tap()
+    assert page.locator('.cl-selected').inner_text() == '1 selected'
+    page.locator('[data-do=aside]').tap()
+    assert marks(page) == ['aside']
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize('width, scheme', [(1400, 'light'), (390, 'dark')])
+def test_axe(page, page_of_a_study, width, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size(dict(width=width, height=900))
+    opened(page, page_of_a_study)
+    page.wait_for_selector('.cl-typical img')
+    for keys in ((), ('s', 'k', 'd', 'a', 'Home'), ('x',), ('Escape', 'r'), ('Escape', '?'),
+                 ('Escape', 'End', 'k', 'k', 'k', 'k', 'k', 'k', 'k', 'k')):
         press(page, *keys)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+    assert page.locator('.cl-end').is_visible() and page.locator('.cl-command').count() == 2
 
 
 @pytest.mark.browser
@@ -407,18 +555,18 @@ const item = (_, id) => ({
 const items = Array.from({ length: 10000 }, item);
 const data = {
   title: 'many', note: '', classes: ['deer', 'fox', 'hare'], items, journal: 'decisions.csv', live: true,
-  decisions: {}, undo: 0, redo: 0,
+  decisions: {}, undo: 0, redo: 0, commands: [],
 };
 window.log = []; window.asked = []; window.wait = 0; window.leak = []; window.broken = false;
 const later = () => new Promise(done => setTimeout(done, wait));
 const host = {
   async photos(ids) { asked.push(ids); return ids.map(id => ({ id, thumb: null, file: '', note: 'none' })); },
   async photo() { return { image: null, note: 'none' }; },
-  async decide(id, action, to) {
+  async decide(ids, action, to) {
     await later();
     if (broken) throw new Error('The kernel does not answer.');
-    log.push([id, { action, new: to }]);
-    return state(id);
+    for (const id of ids) log.push([id, { action, new: to }]);
+    return state(ids[0]);
   },
 };
 document.addEventListener('keydown', e => leak.push(e.key));
@@ -434,7 +582,7 @@ def live(page):
     page.set_content(f"<!doctype html><html lang='en'><style>{style}</style>"
                      "<input id='outside'><div id='root'></div></html>")
     page.add_script_tag(content=f"{static('cleaner.js')}\n{{{LIVE}}}")
-    page.click('.cl-stage')
+    page.click('.cl-frame')
     return page
 
 
@@ -461,7 +609,7 @@ def test_keys_stay_inside(live):
     press(live, 'k', 'd')
     live.focus('.cl-filters select')
     press(live, 'd')
-    live.focus('.cl-stage button')
+    live.focus('.cl-step >> nth=0')
     press(live, 'Control+k', 'Alt+d', 'Meta+a')
     press(live, 'r')
     live.keyboard.type('kd')

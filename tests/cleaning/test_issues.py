@@ -11,7 +11,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from imgcls.cleaning import issues as room
-from imgcls.cleaning.issues import deep_body, find_issues, judge_labels, look, out_of_fold
+from imgcls.cleaning.issues import (
+    deep_body,
+    find_issues,
+    judge_labels,
+    look,
+    nearest_to_centres,
+    out_of_fold,
+    typical_photos,
+)
 from imgcls.cleaning.journal import Journal, apply_decisions
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
@@ -87,6 +95,21 @@ def test_a_class_of_two_photos():
     assert P.shape == (62, 3) and np.allclose(P.sum(1), 1)
 
 
+def test_typical_photos_lie_at_the_centre_and_are_not_doubtful():
+    X, y, bad, _ = clouds()
+    X, names = X[:, :32]+1, np.array(list('abcd'))[y]
+    found = nearest_to_centres(X, names, bad, 3)
+    assert [*found] == [*'abcd'] and {len(rows) for rows in found.values()} == {3}
+    for label, rows in found.items():
+        own = X[names == label]/np.linalg.norm(X[names == label], axis=1, keepdims=True)
+        near = X/np.linalg.norm(X, axis=1, keepdims=True) @ own.mean(0)
+        trusted = (names == label) & ~bad
+        assert near[rows].tolist() == sorted(near[trusted])[:-4:-1]
+    alone = nearest_to_centres(X, names, names == 'a', 3)  # no other photo of this class is there
+    assert set(names[alone['a']]) == {'a'} and len(alone['a']) == 3
+    assert len(nearest_to_centres(X[:1], names[:1], bad[:1], 3)) == 1
+
+
 def test_every_body_can_look_deeper():
     for arch in ('resnet18', 'cifar_net'):
         body = load_body(find_weights(arch, 'random'))
@@ -134,6 +157,21 @@ def test_what_is_known_is_not_judged_or_looked_at_again(small, own_cache, monkey
         m.setattr(room, 'save', full)
         pd.testing.assert_frame_equal(find_issues(small), first)
     pd.testing.assert_frame_equal(find_issues(small), first)
+
+
+def test_typical_photos_of_a_study(small, monkeypatch, tmp_path):
+    "From what a study or `find_issues` has kept; none where nothing is kept."
+    train = small.photos.train()
+    found = typical_photos(small, set())
+    assert [*found] == small.classes
+    for label, photos in found.items():
+        assert {*photos} <= set(zip(train.path[train.label == label], train.sha256)) and len({*photos}) == 4
+    first = found[small.classes[0]][0]
+    assert first not in typical_photos(small, {first[1]})[small.classes[0]]
+    monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path))
+    assert typical_photos(small, set()) == {}
+    find_issues(small, reasons=('outlier',))
+    assert [*typical_photos(small, set())] == small.classes
 
 
 def test_photos_that_vanished(tmp_path):

@@ -100,6 +100,38 @@ def test_undo_without_end_and_redo(tmp_path):
     assert last.redo() is None and len(last.decisions) == 4 and (last.can_undo, last.can_redo) == (4, 0)
 
 
+def several(*ids, action='keep', **more):
+    return [dict(photo=f'{i}.jpg', sha256=f'{i:064x}', old='fox', action=action, **more) for i in ids]
+
+
+def test_decisions_made_at_once_are_undone_at_once(tmp_path):
+    j = made(tmp_path/'d.csv', 2)
+    before = j.path.read_bytes()
+    j.decide_all(several(2, 3, 4, reason='label'))
+    j.decide_all(several(3, 4, 5, action='aside'))
+    assert [*j.decisions.action] == ['keep', 'relabel', 'keep', 'aside', 'aside', 'aside']
+    assert Journal(j.path).undo() == f'{3:064x}' and [*Journal(j.path).decisions.action][2:] == ['keep']*3
+    assert Journal(j.path).undo() == f'{2:064x}' and Journal(j.path).can_undo == 2
+    assert Journal(j.path).undo() == f'{1:064x}'  # one of those made alone
+    assert [Journal(j.path).redo() for _ in range(4)] == [f'{i:064x}' for i in (1, 4, 5)] + [None]
+    last = Journal(j.path)
+    assert [*last.decisions.action][3:] == ['aside']*3 and last.notes == []
+    # a program that knows nothing of this reads the same: a line a step, and the same columns
+    assert j.path.read_bytes().startswith(before) and len(last.history) == 2+6+7+7
+    assert [*pd.read_csv(j.path, dtype=str).columns] == COLUMNS
+
+
+def test_decisions_at_once_are_written_all_or_none(tmp_path):
+    j = made(tmp_path/'d.csv', 2)
+    before = j.path.read_bytes()
+    with pytest.raises(UserError, match='needs a new label'):
+        j.decide_all(several(2, 3) + several(4, action='relabel'))
+    j.decide_all([])
+    assert j.path.read_bytes() == before and j.can_undo == 2
+    j.decide_all(several(2))  # one alone is no batch
+    assert Journal(j.path).decisions.reason.tolist() == ['label', 'label', '']
+
+
 def test_two_programs_at_once(tmp_path):
     code = textwrap.dedent("""
         import sys

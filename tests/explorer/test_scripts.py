@@ -128,8 +128,8 @@ def journals(folder):
         for _ in range(30):
             what = draw.choice(['decide', 'decide', 'undo', 'redo'])
             if what == 'decide':
-                n = draw.randrange(5)
-                journal.decide(f'{n}.jpg', str(n), 'fox', draw.choice(['keep', 'delete', 'aside']), reason='')
+                action, some = draw.choice(['keep', 'delete', 'aside']), draw.sample('01234', draw.randint(1, 3))
+                journal.decide_all([dict(photo=f'{n}.jpg', sha256=n, old='fox', action=action) for n in some])
             else: getattr(journal, what)()
             rows.append([len(journal.history), journal.can_undo, journal.can_redo])
         lines = [[*row.values()] for row in journal.history]
