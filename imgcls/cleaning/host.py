@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from fastcore.basics import patch
 
-from .issues import find_issues, open_source
+from .issues import find_issues, open_source, typical_photos
 from ..core import UserError, one_line, plural
 from ..data.table import Photos
 from ..explorer.thumbnails import shown_photo

@@ -1,5 +1,5 @@
 // What a kernel would answer, for a page that stands alone; and what a kernel's answers become.
-import { clock, replay, Store } from '../cleaner/host.js';
+import { clock, replay, Store, together } from '../cleaner/host.js';
 import { jpeg } from '../common/file.js';
 import { u16 } from '../common/numbers.js';
 import { csv, flat, save } from '../common/text.js';
@@ -12,8 +12,8 @@ export const replies = {
 };
 
 /** Decisions that the browser keeps, as lines of a journal; a photo is known by content and label.
- * @type {(inside: InsideExplorer) => { of: (ids: number[]) => Decided[], write: (id: number, action: string,
- *   to?: string) => Decided, export: () => void }} */
+ * @type {(inside: InsideExplorer) => { of: (ids: number[]) => Decided[], decide: (id: number, action: string,
+ *   to: string) => Decided, undo: (id: number) => Decided, export: () => void }} */
 function decisions({ data, files, journal = { rows: [], columns: [], key: '', sha256: [] } }) {
   const store = new Store(journal.key), targets = u16(data.targets);
   const all = () => [...journal.rows, ...store.load()];
@@ -30,8 +30,12 @@ function decisions({ data, files, journal = { rows: [], columns: [], key: '', sh
   };
   return {
     of,
-    write(id, action, to = '') {
+    decide(id, action, to) {
       store.add([[clock(), flat(files[id]), ...about(id), flat(to), 'explorer', action]]);
+      return of([id])[0];
+    },
+    undo(id) {
+      store.add(together(replay(all()).done, 'undo').map(row => [clock(), ...row.slice(1)]));
       return of([id])[0];
     },
     export: () => save('decisions.csv', csv([journal.columns, ...all()], '\n')),
@@ -69,8 +73,8 @@ export function fileHost(inside) {
       return { image: thumb, file, note, probs, rest, nearest, why: nearest.length ? '' : inside.why,
         ...said.of([id])[0] };
     },
-    async decide(id, action, to) { return said.write(id, action, to); },
-    async undo(id) { return said.write(id, 'undo', said.of([id])[0].mark?.new); },
+    async decide(id, action, to) { return said.decide(id, action, to); },
+    async undo(id) { return said.undo(id); },
     async export() { said.export(); },
     async pr(i, epoch, cls) {
       const run = runs[i], at = run.kept.indexOf(epoch), from = (at * classes.length + cls) * 202;

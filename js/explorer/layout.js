@@ -82,7 +82,7 @@ export function paint(painter, g, scene, order, names) {
     const t = order[i], p = order[j], fill = scene.paint(t, p);
     if (fill || cell >= 14) painter.rect(x, y, w, h, fill ? fill.css : colours.soft);
     const texts = cell < 18 ? [] : fill ? scene.texts(t, p) : cell < 40 ? [] : ['0'];
-    const text = texts.find(s => s.length * size * 0.56 <= w + gap + 1);
+    const text = texts.find(s => s.length * size * 0.66 <= w + gap + 1);
     const ink = fill ? fill.ink : colours.border;
     if (text) painter.text(text, x + w / 2, y + h / 2 + 0.5, size, ink, 'center');
   }
