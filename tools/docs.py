@@ -137,10 +137,10 @@ FIGURES = r'(?<=>)[-+−]?\d[\d.,]*(?:[ \N{NO-BREAK SPACE}](?:[-–%]|to|of|[-+�
 
 
 def _whole_figures(text):
-    "Figures of a table and their per cent signs stay on one line; code and scripts are left alone."
+    "Figures of a table, and all figures with their units, stay on one line; code and scripts are left alone."
     parts = re.split(r'(<(?:pre|code|script|style)\b.*?</(?:pre|code|script|style)>)', text, flags=re.S)
     for i in range(0, len(parts), 2):
-        part = re.sub(r'(?<=\d) %', f'{SPACE}%', parts[i])
+        part = re.sub(r'(?<=\d) (?=%|(?:s|px|[kMG]B)\b)', SPACE, parts[i])
         parts[i] = re.sub(FIGURES, lambda m: m[0].replace(' ', SPACE), part)
     return ''.join(parts)
 

@@ -18,6 +18,21 @@ BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stabl
 HTML = '''
 ```{=html}
 <iframe class="live" src="explorer.html" title="The explorer, to click through" loading="lazy"></iframe>
+<script>
+  { // the explorer is as light or dark as this page, whatever the system says
+    const frame = document.querySelector('iframe.live');
+    const follow = () => {
+      const inside = frame.contentDocument?.documentElement;
+      const theme = document.querySelector('.quarto-dark') ? 'dark' : 'light';
+      if (!inside) return;
+      inside.className = `quarto-${theme}`;
+      inside.style.colorScheme = theme;
+    };
+    frame.addEventListener('load', follow);
+    const watch = new MutationObserver(follow);
+    for (const el of [document.documentElement, document.body]) watch.observe(el, { attributes: true });
+  }
+</script>
 ```
 
 ![The learning curve: accuracy by number of photos, with 95 % intervals](curve.svg){.live}
@@ -29,6 +44,7 @@ def make(folder, small=False):
     import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
     from imgcls.data.synth import synth_folder
     from imgcls.explorer.file import save_explorer
+    from imgcls.pictures import themed_svg
     from imgcls.studies.plots import plot_learning_curve
     from imgcls.studies.study import study
     photos, how = 'synth', dict(sizes=[20, 100, 500, 1000])
@@ -37,7 +53,7 @@ def make(folder, small=False):
         st = study(photos, recipe='frozen', arch='efficientnet_lite0', epochs=4, out=Path(tmp)/'synth', **how)
         save_explorer(st, path=folder/FILES[0], limit=LIMIT)
         st.report(folder/FILES[1], limit=LIMIT)
-        plot_learning_curve(st).savefig(folder/FILES[2], bbox_inches='tight')
+        (folder/FILES[2]).write_text(themed_svg(plot_learning_curve(st)), encoding='utf-8')
 
 
 def open_cell(page, row, col):

@@ -237,10 +237,10 @@ for _f in (accuracy_table, caption, styled, final_table, steps, cleaning,
 
 
 _CURVES = {
-    plot_learning_curve: 'Accuracy after the last epoch by photos a class. Bars are 95 % intervals; small dots, '
-                         'where there are any, are single seeds.',
-    plot_epochs: 'Accuracy after each epoch, by photos a class. A line that still climbs would gain from more '
-                 'epochs.'}
+    plot_learning_curve: 'Accuracy after the last epoch by photos a class. Bars are 95 % intervals; '
+                         'small dots, where there are any, are single seeds.',
+    plot_epochs: 'Accuracy after each epoch, by photos a class. A line that still climbs would gain from '
+                 'more epochs.'}
 
 
 def _repr_html_(study):

@@ -47,7 +47,7 @@ def scroll_to(page, index):
 def ours(outputs):
     "Do the outputs of a cell hold the explorer or the cleaner?"
     texts = [''.join(o.get('data', {}).get('text/plain', '')) for o in outputs]
-    return any(text.startswith(('ExplorerWidget', 'CleanerWidget')) for text in texts)
+    return any('ExplorerWidget' in text or 'CleanerWidget' in text for text in texts)
 
 
 def widget_cells(lab, page):

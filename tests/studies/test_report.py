@@ -166,7 +166,7 @@ def test_wide_tables_fit_a_terminal(make, width):
 def test_a_study_shows_the_answer_the_table_and_the_curve(make, one):
     html = one._repr_html_()
     places = [html.index(s) for s in (R.answer(one)[:30], '<table', 'data:image/svg+xml', '<details>')]
-    assert places == sorted(places) and 'alt="Learning curve' in html
+    assert places == sorted(places) and 'alt="Accuracy after the last epoch by photos' in html
     single = make(frozen(s50=[.6, .7]))  # one size has no curve
     assert 'alt="Accuracy after each epoch' in single._repr_html_()
 
