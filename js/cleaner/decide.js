@@ -131,8 +131,8 @@ export function decide(cl, items, action, to = '') {
   });
 }
 
-/** Go on after a decision about some candidates: to the next that is undecided, or to the summary. Whoever
- * looks at another photo meanwhile stays there.
+/** Go on after a decision about some candidates: to the next that is undecided, or to the summary when all
+ * are decided. Whoever looks at another photo meanwhile stays there.
  * @type {(cl: Cleaner, items: Item[], words: Html) => void} */
 function goOn(cl, items, words) {
   const { item } = cl, from = placeOf(cl, item), here = !!item && items.includes(item);
@@ -143,7 +143,7 @@ function goOn(cl, items, words) {
   const others = `All in this list are decided; ${number(rest)} under other filters are not.`;
   cl.message = html`${words}. ${here && !next && rest ? others : ''}`;
   const stay = cl.list.find(o => o === item) ?? cl.list[0] ?? null;
-  show(cl, next ?? (rest && here ? stay : null));
+  show(cl, rest ? next ?? (here ? stay : null) : null);
 }
 
 /** Undo or redo, and show the photo it was about. @type {(cl: Cleaner, call: 'undo' | 'redo') => void} */

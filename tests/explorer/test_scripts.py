@@ -129,8 +129,9 @@ def journals(folder):
         for _ in range(30):
             what = draw.choice(['decide', 'decide', 'undo', 'redo'])
             if what == 'decide':
-                action, some = draw.choice(['keep', 'delete', 'aside']), draw.sample('01234', draw.randint(1, 3))
-                journal.decide_all([dict(photo=f'{n}.jpg', sha256=n, old='fox', action=action) for n in some])
+                made = dict(old='fox', action=draw.choice(['keep', 'delete', 'aside']))
+                some = draw.sample('01234', draw.randint(1, 3))
+                journal.decide_all([dict(made, photo=f'{n}.jpg', sha256=n) for n in some])
             else: getattr(journal, what)()
             rows.append([len(journal.history), journal.can_undo, journal.can_redo])
         lines = [[*row.values()] for row in journal.history]
