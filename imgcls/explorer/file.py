@@ -71,7 +71,7 @@ def _inside_nearest(host, order, budget):
 
 # %% ../../nbs/api/45_explorer.file.ipynb #a45c0012
 def _inside_journal(host, budget):
-    "What decisions need: the lines of the journal so far, what a browser keeps them under; {} where too large."
+    "What decisions need: the journal so far, the name a browser keeps them under; {} where too large."
     p = host.predictions
     if host.journal is None or 67*len(p.sha256) > budget: return {}
     rows = [[*dict(row, photo=short_name(row['photo'], 0)).values()] for row in host.journal.history]

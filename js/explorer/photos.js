@@ -32,8 +32,8 @@ export function photosTab(ex) {
     return panel(count, galleryOf(ex, [...only, ...gone], a, words, 'both'));
   }
   const ids = chosen(ex, shown, pick), order = pick.kind === 'none' ? '' : ', the most confident first';
-  const n = pick.kind === 'cell' ? `${number(ids.length)} of the ${plural(shown.rows[pick.t], 'photo')} of this class`
-    : plural(ids.length, 'photo');
+  const all = shown.rows[pick.t], n = pick.kind !== 'cell' ? plural(ids.length, 'photo')
+    : `${number(ids.length)} of the ${plural(all, 'photo')} of this class`;
   const count = `${n}${order}${shown === b ? ', in the other run' : ''}.`;
   return panel(ids.length ? count : 'No such photo.', galleryOf(ex, ids, shown, words, pick.kind));
 }
@@ -44,8 +44,8 @@ export function tiles(ex, gallery, words = '') {
   /** @type {(event: Chosen) => void} */
   const resize = event => { ex.s.tile = Number(event.target.value); ex.act.update(); };
   return html`<div class="ic-size">${note(words)}<label ?hidden=${!gallery.ids.length}><span>photo size</span>
-    <input type="range" min="96" max="320" step="8" .value=${live(String(ex.s.tile))} @input=${resize}></label>
-    </div><div style="--ic-tile: ${ex.s.tile}px">${drawGallery(gallery)}</div>`;
+    <input type="range" min="96" max="320" step="8" .value=${live(String(ex.s.tile))}
+      @input=${resize}></label></div><div style="--ic-tile: ${ex.s.tile}px">${drawGallery(gallery)}</div>`;
 }
 
 /** Heading of the chosen photos, to show and as plain text.

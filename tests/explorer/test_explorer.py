@@ -317,7 +317,7 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
 def test_wrong_labels_become_a_journal(st, closed, tmp_path):
     """In a file the browser keeps what is said, and a download is what the cleaner reads."""
     path = save_explorer(st, path=tmp_path/'explorer.html')
-    page, (row, col, n) = opened(closed, path), largest(st)
+    page, (row, col, _) = opened(closed, path), largest(st)
     label, predicted = (st.classes[k] for k in (row, col))
     page.locator('.ic-tile').first.click()
     page.locator('.ic-mend .ic-primary').click()
@@ -334,7 +334,8 @@ def test_wrong_labels_become_a_journal(st, closed, tmp_path):
     with page.expect_download() as d: page.get_by_role('button', name='Download').click()
     d.value.save_as(tmp_path/'decisions.csv')
     found = Journal(tmp_path/'decisions.csv')
-    assert found.decisions[['old', 'new', 'action']].values.tolist() == [[label, st.classes[third], 'relabel']]
+    said = found.decisions[['old', 'new', 'action']].values.tolist()
+    assert said == [[label, st.classes[third], 'relabel']]
     assert [*found.history][1]['action'] == 'undo' and found.notes == []
     page.reload()
     page.wait_for_selector('.ic-tile .ic-said')
