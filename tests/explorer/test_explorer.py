@@ -267,6 +267,8 @@ def test_hostile_names_are_text(closed, tmp_path):
     page = opened(closed, save_explorer(np.arange(6), probs, NASTY, paths, path=tmp_path/'explorer.html'))
     go_to(page, 1, 0)  # the page sorts classes by name
     page.wait_for_selector('.ic-tile')
+    page.locator('.ic-cell').hover()
+    page.wait_for_selector('.ic-tip:not([hidden])')
     for tab in ('Class', 'Lists'): page.get_by_role('tab', name=tab).click()
     assert page.evaluate('window.ran') is None
     assert '<script>window.ran' in page.inner_text('.imgcls')
