@@ -18,7 +18,7 @@ from fastcore.docments import docments
 import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
 from .cleaning.cleaner import clean, save_cleaner
 from .cleaning.issues import find_issues
-from .cleaning.journal import Journal, apply_decisions, merge_journals, restore_files
+from .cleaning.journal import apply_decisions, merge_journals, restore_files
 from .core import UserError
 from .data.scenes import CLASSES
 from .data.synth import draw, synth_folder
@@ -28,6 +28,7 @@ from .explorer.confusion import Predictions, compare, confusion, plot_confusion,
 from .explorer.file import save_explorer
 from .explorer.widget import explore
 from .gather.gather import contact_sheet, gather, write_credits
+from .journal import Journal
 from .studies.plots import plot_epochs, plot_learning_curve, plot_loss, plot_rates
 from .studies.report import json_report, text_report
 from .studies.runs import RunSpec, make_run, plan

@@ -43,7 +43,8 @@ interface Question {
   quiet: boolean; number: number; since: number; state: string;
 }
 
-interface Photo { id: number; thumb: string | null; file: string; note?: string; typical?: Typical }
+interface Photo { id: number; thumb: string | null; file: string; note?: string; typical?: Typical;
+  mark?: Mark | null }
 interface GalleryOf {
   id: string; root: HTMLElement; ids: number[]; label: string;
   lines: (photo: Photo) => unknown[]; open: (i: number) => void; update: () => void;
@@ -60,6 +61,9 @@ interface Run { run: string; fields: Record<Field, string | number>; epochs: num
 interface ExplorerData {
   title: string; note: string; classes: string[]; order: number[]; n: number; targets: string;
   groups: string | null; start: number; runs: Run[];
+  /** The file of decisions ('': none can be made); in a page that stands alone, what applies them; does the page
+   * around have a heading? */
+  journal: string; command?: string; headed?: boolean;
 }
 /** Of all epochs, or of the last `epochs`; base64 or numbers. */
 interface Predictions { pred: string | Uint16Array; conf: string | Uint16Array; epochs?: number }
@@ -68,10 +72,15 @@ interface LargePhoto {
   image: string | null; file: string; note?: string; probs: [number, number][]; rest: number; why: string;
   nearest: { thumb: string | null; file: string; label: number; similarity: number }[];
 }
+/** What was said about a photo, and whether it was the last decision in the journal. */
+interface Decided { mark: Mark | null; last: boolean }
 interface ExplorerHost {
   run(i: number): Promise<Predictions>;
   photos(ids: number[]): Promise<Photo[]>;
-  photo(i: number, epoch: number, id: number): Promise<LargePhoto>;
+  photo(i: number, epoch: number, id: number): Promise<LargePhoto & Decided>;
+  decide(id: number, action: string, to: string): Promise<Decided>;
+  undo(id: number): Promise<Decided>;
+  export(): Promise<void>;
   pr(i: number, epoch: number, cls: number): Promise<Counts>;
 }
 /** What `imgcls.explorer.file` writes into a page. */
@@ -80,6 +89,7 @@ interface InsideExplorer {
   nearest: Record<number, [number, number][]>; train: { thumb: string | null; file: string; label: number }[];
   runs: { kept: number[]; pred: string; conf: string; top_index: string; top_p: string; pr: string;
     top?: { index: Uint16Array; p: Uint16Array }; curves?: Uint16Array }[];
+  journal?: { rows: Row[]; columns: string[]; key: string; sha256: string[] };
 }
 
 /** Test photos: how many, their classes, and which belong together. */
@@ -87,7 +97,7 @@ interface Tested { C: number; n: number; targets: Uint16Array; groups: Uint32Arr
 /** Predictions of one run at one epoch, counted. */
 interface Counted {
   pred: Uint16Array; conf: Uint16Array; counts: Int32Array; rows: Int32Array; cols: Int32Array;
-  right: number; none: number; n: number; range?: string;
+  right: number; none: number; n: number; interval?: Interval;
 }
 interface View extends Counted { run: number; epoch: number }
 interface ClassFigures {
@@ -99,7 +109,7 @@ interface Scene {
   top: number; err: number; signed: boolean;
   shade(v: number, max: number, wrong: boolean): Shade;
   paint(t: number, p: number): Shade | null;
-  text(t: number, p: number, wide: boolean): string;
+  texts(t: number, p: number): string[];
 }
 interface Geometry {
   left: number; top: number; side: number; base: number; flat: boolean; font: number; width: number;
@@ -112,8 +122,8 @@ type Shorten = (name: string, px: number, size: number) => string;
 /** Photos that were chosen: a cell, those mistaken for class t, those of t that were missed, those without a
  * prediction. */
 interface Picked { kind: 'cell' | 'fp' | 'fn' | 'none'; t: number; p?: number }
-/** A filled tab; `after` runs when it has been drawn. */
-interface Panel { view: () => unknown; after?: () => void }
+/** A filled tab. */
+interface Panel { view: () => unknown }
 interface Acts {
   update(): void; show(wait?: number): void; count(): void; redraw(): void; reorder(): void; fill(): void;
   pick(pick: Picked): void; openClass(c: number): void;
@@ -126,7 +136,7 @@ interface Explorer extends Tested {
   s: {
     run: number; epoch: number; other: number; mode: Mode; which: string; together: boolean;
     t: number; p: number; pick: Picked | null; tab: Tab; cls: number; list: string; threshold: number; moved: 'mended' | 'broken';
-    exporting: boolean;
+    exporting: boolean; tile: number; folded: boolean;
   };
   asked: number; loading: (Promise<void> | null)[];
   loaded: { pred: Uint16Array; conf: Uint16Array; from: number }[];
@@ -135,6 +145,8 @@ interface Explorer extends Tested {
   a: View | null; b: View | null; shown: View | null; scene: Scene | null; g: Geometry | null;
   panels: Record<string, Panel>; status: unknown; said: string;
   playing: number; filling: number; dead: boolean;
+  /** Height of the matrix at most; thumbnails and decisions that are known; what the tooltip waits for. */
+  room: number; thumbs: Map<number, string | null>; marks: Map<number, Mark>; fetching: boolean; hovering: number;
   el: { plot: HTMLElement; canvas: HTMLCanvasElement; grid: HTMLElement; tip: HTMLElement };
 }
 

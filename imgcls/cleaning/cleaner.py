@@ -19,10 +19,10 @@ from fastcore.basics import patch
 
 from .host import CleanerHost, commands_after
 from .issues import open_source
-from .journal import COLUMNS
 from ..core import UserError, atomic, full_path, in_order, palette, plural
 from ..explorer.page import LiveWidget, fragment, page, static
 from ..explorer.thumbnails import thumbnails
+from ..journal import COLUMNS
 from ..studies.study import Study
 
 # %% ../../nbs/api/53_cleaning.cleaner.ipynb #2e38c497

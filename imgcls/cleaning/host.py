@@ -17,10 +17,10 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .issues import find_issues, open_source, typical_photos
-from .journal import DECISIONS, Journal
 from ..core import UserError, one_line, plural
 from ..data.table import Photos
 from ..explorer.thumbnails import shown_photo
+from ..journal import DECISIONS, Journal
 from ..studies.study import Study
 
 # %% ../../nbs/api/52_cleaning.host.ipynb #ca2db4cf

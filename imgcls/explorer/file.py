@@ -6,6 +6,9 @@
 __all__ = ['explorer_fragment', 'save_explorer', 'embedded']
 
 # %% ../../nbs/api/45_explorer.file.ipynb #a45c0004
+import hashlib
+import json
+import shlex
 from html import escape
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from .confusion import predictions
 from .host import ExplorerHost, b64, shares, short_name, top_class
 from .page import Html, fragment, page
 from .thumbnails import small_jpeg, thumbnails
+from ..journal import COLUMNS
 
 # %% ../../nbs/api/45_explorer.file.ipynb #3b30bdbe
 _MANY = 3e6  # bytes; where all epochs need more, only the last is kept
@@ -65,6 +69,23 @@ def _inside_nearest(host, order, budget):
         out[j] = [[train[t.at]['at'], t.similarity] for t in near]
     return out, [*train.values()], 'This file holds them only for the photos that are most worth seeing.'
 
+# %% ../../nbs/api/45_explorer.file.ipynb #a45c0012
+def _inside_journal(host, budget):
+    "What decisions need: the journal so far, the name a browser keeps them under; {} where too large."
+    p = host.predictions
+    if host.journal is None or 67*len(p.sha256) > budget: return {}
+    rows = [[*dict(row, photo=short_name(row['photo'], 0)).values()] for row in host.journal.history]
+    state = json.dumps([p.title, p.sha256, rows])
+    key = f'imgcls-explorer-{hashlib.sha256(state.encode()).hexdigest()[:24]}'
+    return dict(journal=dict(rows=rows, columns=COLUMNS, key=key, sha256=p.sha256))
+
+
+def _about_page(host, journal):
+    "What the page says of itself: nobody answers there, and the page around it has a title."
+    if not journal: return dict(host.start(), headed=True, journal='')
+    apply = shlex.join(['imgcls', 'clean', str(host.predictions.study.path), '--apply', 'decisions.csv'])
+    return dict(host.start(), headed=True, command=apply)
+
 # %% ../../nbs/api/45_explorer.file.ipynb #cc59a472
 _FILES = dict(script='explorer.js', styles=('style.css',), name='imgcls-explorer')
 
@@ -77,8 +98,9 @@ def _inside(host, order, limit):
     runs = [_inside_run(host, i, top, every) for i in progress(range(len(p.runs)), label='runs')]
     nearest, train, why = _inside_nearest(host, order, limit/8)
     names = [short_name(host.path(j), j) for j in range(len(p.targets))]
-    inside = dict(runs=runs, top=top, files=names, nearest=nearest, train=train, why=why)
-    return dict(inside, data=dict(host.start()), thumbs=[], missing='not in this file'), every
+    journal = _inside_journal(host, limit/8)
+    inside = dict(runs=runs, top=top, files=names, nearest=nearest, train=train, why=why, **journal)
+    return dict(inside, data=_about_page(host, journal), thumbs=[], missing='not in this file'), every
 
 # %% ../../nbs/api/45_explorer.file.ipynb #71ad4f6d
 def explorer_fragment(

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from ..core import UserError
+from ..core import UserError, one_line
 from .confusion import Predictions, confused_order, confusion
 from .thumbnails import shown_photo
+from ..journal import Journal
 from ..studies.study import Study
 from ..training.features import Features
 from ..training.models import find_body
@@ -119,9 +120,16 @@ class Nearest:
         return [Alike(k, *self.photos[k], round(float(near[k]), 3)) for k in best]
 
 # %% ../../nbs/api/43_explorer.host.ipynb #bc9ac304
+def _journal(p):
+    "The journal of decisions about the photos of a study, as the cleaner opens it; '' or why there is none."
+    if p.study is None or p.sha256 is None: return None, ''
+    try: return Journal(Path(p.study.path)/'decisions.csv'), ''
+    except UserError as e: return None, str(e)
+
+# %% ../../nbs/api/43_explorer.host.ipynb #a43c0028
 class ExplorerHost:
     "Answers what `static/explorer.js` asks, with values that JSON can hold."
-    calls = 'start', 'run', 'photos', 'photo', 'pr'  # what a page may ask
+    calls = 'start', 'run', 'photos', 'photo', 'pr', 'decide', 'undo'  # what a page may ask
 
     def __init__(
         self,
@@ -132,8 +140,9 @@ class ExplorerHost:
         self.key = str(p.study.path) if p.study else p.title
         self.span = p.study.photos.span if p.study else ''  # with which photos are shown
         self._start, self._probs, self._nearest = None, {}, {}
+        self.journal, self.note = _journal(p)
 
-    def _shown(self, path, side=160): return shown_photo(path, side, self.span)
+    def _shown(self, path, side=224): return shown_photo(path, side, self.span)
 
     def _row(self, i):
         runs = self.predictions.runs
@@ -164,8 +173,9 @@ def start(self: ExplorerHost) -> dict:
         runs = [_about(r) for _, r in p.runs.iterrows()]
         order = confused_order(confusion(p).counts)
         groups = None if p.groups is None else b64(np.unique(p.groups, return_inverse=True)[1], '<u4')
-        self._start = dict(title=p.title, note='', classes=p.classes, order=order, n=len(p.targets),
-                           targets=b64(p.targets), groups=groups, start=p.run(), runs=runs)
+        self._start = dict(title=p.title, note=self.note, classes=p.classes, order=order, n=len(p.targets),
+                           targets=b64(p.targets), groups=groups, start=p.run(), runs=runs,
+                           journal=str(self.journal.path) if self.journal else '')
     return self._start
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0013
@@ -203,17 +213,68 @@ def path(self: ExplorerHost, j: int) -> str | None:
     "Return the file of a test photo."
     return None if self.predictions.paths is None else self.predictions.paths[j]
 
+# %% ../../nbs/api/43_explorer.host.ipynb #a43c0030
+@patch
+def _key(self: ExplorerHost, j):
+    "How the journal knows a photo: its content and its label."
+    p = self.predictions
+    return p.sha256[j], one_line(p.classes[p.targets[j]])
+
+
+@patch
+def _decided(self: ExplorerHost, ids):
+    "What was said about photos: what is in force, and whether it was said last."
+    if self.journal is None: return [dict(mark=None, last=False) for _ in ids]
+    self.journal.refresh()
+    marks = {(d.sha256, d.old): dict(action=d.action, new=d.new) for d in self.journal.decisions.itertuples()}
+    last = self.journal.last
+    newest = (last['sha256'], last['old']) if last else None
+    return [dict(mark=marks.get(key), last=key == newest) for key in map(self._key, ids)]
+
+
+@patch
+def decide(
+    self: ExplorerHost,
+    j: int,  # position of a test photo
+    action: str,  # keep, relabel, delete or aside
+    to: str = '',  # the new label of a 'relabel'
+) -> dict:  # mark, last
+    "Write a decision about a photo into the journal of the study."
+    if self.journal is None: raise UserError(self.note or 'only a study has a journal of decisions')
+    p, (sha, label) = self.predictions, self._key(j)
+    if action == 'relabel' and (to not in p.classes or one_line(to) == label):
+        raise UserError(f"'{str(to)[:40]}' is not another label of these photos")
+    self.journal.decide(self.path(j), sha, label, action, to if action == 'relabel' else '', 'explorer')
+    return self._decided([j])[0]
+
+
+@patch
+def undo(
+    self: ExplorerHost,
+    j: int,  # position of a test photo
+) -> dict:  # mark, last
+    "Take the last decision back, if it is about this photo."
+    if not self._decided([j])[0]['last']:
+        raise UserError('something else was decided since; decide about this photo again')
+    self.journal.undo()
+    return self._decided([j])[0]
+
+# %% ../../nbs/api/43_explorer.host.ipynb #a43c0031
+@patch
+def _thumbs(self: ExplorerHost, ids, side):
+    paths = {j: self.path(j) for j in ids}
+    with ThreadPoolExecutor(4) as pool: made = [*pool.map(self._shown, paths.values(), [side]*len(paths))]
+    return [dict(id=j, thumb=thumb, file=short_name(path, j), note=note, mark=said['mark'])
+            for (j, path), (thumb, note), said in zip(paths.items(), made, self._decided(paths))]
+
 
 @patch
 def photos(
     self: ExplorerHost,
     ids: list[int],  # positions of test photos
-) -> list[dict]:
+) -> list[dict]:  # id, thumb, file, note, mark
     "Return thumbnails of test photos, at most 100 at once."
-    paths = {j: self.path(j) for j in ids[:100]}
-    with ThreadPoolExecutor(4) as pool: made = [*pool.map(self._shown, paths.values())]
-    return [dict(id=j, thumb=thumb, file=short_name(path, j), note=note)
-            for (j, path), (thumb, note) in zip(paths.items(), made)]
+    return self._thumbs(ids[:100], 224)
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0015
 @patch
@@ -244,16 +305,26 @@ def photo(
     best = np.argsort(-p)[:20]
     near, why = self.nearest(i, j)
     image, note = self._shown(self.path(j), 768)
-    alike = [dict(thumb=self._shown(t.path)[0], file=short_name(t.path, 0), similarity=t.similarity,
+    alike = [dict(thumb=self._shown(t.path, 160)[0], file=short_name(t.path, 0), similarity=t.similarity,
                   label=self.predictions.classes.index(t.label)) for t in near]
     probs, rest = [[int(c), round(float(p[c]), 5)] for c in best], round(max(0., 1-float(p[best].sum())), 5)
     return dict(image=image, file=short_name(self.path(j), j), note=note, probs=probs, rest=rest,
-                nearest=alike, why=why)
+                nearest=alike, why=why, **self._decided([j])[0])
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0018
 def _last(answer, n):
     "The part of a run that is about its last epoch; `n` photos."
     return dict({k: b64(np.frombuffer(base64.b64decode(v), '<u2')[-n:]) for k, v in answer.items()}, epochs=1)
+
+
+def _largest_error(targets, predicted, conf, most=24):
+    "The photos of the cell with most errors, in the order of the page."
+    wrong = (predicted != targets) & (predicted < 65535)
+    cell = targets.astype(np.int64)*65536 + predicted
+    cells, counts = np.unique(cell[wrong], return_counts=True)
+    if not len(cells): return []
+    ids = np.flatnonzero(wrong & (cell == cells[counts.argmax()]))
+    return ids[np.lexsort((ids, -conf[ids].astype(int)))][:most].tolist()
 
 
 @patch
@@ -263,8 +334,10 @@ def first(
 ) -> list:  # [call, arguments, answer]; empty where they would take more
     "Return the answers to what the page asks first."
     start = self.start()
-    whole = self.run(start['start'])
-    for run in (whole, _last(whole, start['n'])):
-        known = [['start', [], start], ['run', [start['start']], run]]
-        if len(json.dumps(known)) <= limit: return known
-    return []
+    i = start['start']
+    whole = self.run(i)
+    runs = [[['start', [], start], ['run', [i], run]] for run in (whole, _last(whole, start['n']))]
+    known = next((run for run in runs if len(json.dumps(run)) <= limit), [])
+    ids = _largest_error(self.predictions.targets, *top_class(self.probs(i)[-1])) if known else []
+    if ids: known = [*known, ['photos', [ids], self._thumbs(ids, 112)]]
+    return known if len(json.dumps(known)) <= limit else known[:2]

@@ -121,7 +121,7 @@ def _strip(study):
 
 # %% ../../nbs/api/46_explorer.report.ipynb #e222a548
 def _svg(fig, alt):
-    "A figure as SVG that can stand inside a page: no outside names, as wide as there is room, with words for it"
+    "A figure as SVG to stand inside a page: no outside names, as wide as there is room, with words for it"
     s = re.sub(r'\s*xmlns(:\w+)?="[^"]*"', '', themed_svg(fig))
     start = rf'<svg \1 role="img" aria-label="{escape(alt)}">'
     return re.sub(r'<svg[^>]*?(viewBox="[^"]*")[^>]*>', start, s, count=1)

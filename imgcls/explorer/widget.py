@@ -52,7 +52,8 @@ def _cell_photos(host, i, epoch, true, pred, most=24):
 # %% ../../nbs/api/44_explorer.widget.ipynb #a44c0005
 def _run_name(r):
     "A run in a few words, for a drop-down."
-    return '{arch} {recipe} {size} seed {seed}'.format(**r) if r['recipe'] else r['run']
+    photos = 'all photos' if r['size'] == 'all' else f"{r['size']} photos a class"
+    return f"{r['arch']}, {r['recipe']}, {photos}, seed {r['seed']}" if r['recipe'] else r['run']
 
 
 def _choices(p):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARKS', 'CALIBRATION', 'size_order', 'groups', 'curve', 'accuracy_table', 'caption', 'marks', 'size_text', 'percent',
-           'styled', 'test_groups', 'draw_share', 'final_table', 'steps', 'what_it_bought', 'cleaning']
+           'test_groups', 'styled', 'draw_share', 'final_table', 'steps', 'what_it_bought', 'cleaning']
 
 # %% ../../nbs/api/36_studies.tables.ipynb #b6cd2cc7
 from html import escape
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import UserError, plural, shade
-from .stats import THIS_CLASSIFIER, accuracy_interval, decline, difference, holm, question
+from .stats import THIS_CLASSIFIER, accuracy_interval, decline, difference, holm, question, span
 from .study import Study, right_answers
 from ..training.calibration import calibration_summary
 
@@ -134,11 +134,20 @@ def percent(
     "Return a share in percent, without the sign."
     return '' if pd.isna(share) else f'{100*share:.1f}'
 
+# %% ../../nbs/api/36_studies.tables.ipynb #testgrou
+def test_groups(
+    study: Study,  # a study
+):  # one a test photo; None where each is a group of its own
+    "Return which test photos belong together."
+    names = study.photos.test.group.astype(str)
+    if not (names != '').all(): names = names.where(names != '', study.photos.test.path)
+    return None if names.is_unique else names.to_numpy()
+
 # %% ../../nbs/api/36_studies.tables.ipynb #b788506e
 def _colour(share, low, high):
     "CSS of a cell, from light at `low` to dark at `high`"
     if pd.isna(share): return ''
-    paper, ink = shade('right', .5 if high <= low else (share - low)/(high - low))
+    paper, ink = shade('right', (share - low)/(high - low))
     return f'background-color:{paper};color:{ink}'
 
 # %% ../../nbs/api/36_studies.tables.ipynb #8e35ded7
@@ -152,7 +161,7 @@ def styled(
 ):  # a pandas Styler: a notebook shows it as a coloured table, `.to_html()` gives its HTML
     "Return the accuracy table in percent, with colours, marks and caption."
     df, mark = accuracy_table(study), marks(study)
-    low, high = (np.nanmin(df), np.nanmax(df)) if df.notna().any().any() else (0, 1)
+    low, high = span(df, len(study.targets), test_groups(study))
     text = df.map(percent) + mark.map(lambda m: f' {m}' if m else '')
     colours = df.map(lambda share: _colour(share, low, high))
     text.columns = colours.columns = df.columns.set_names([*df.columns.names[:-1], 'photos a class'])
@@ -162,16 +171,7 @@ def styled(
         [dict(selector=where, props=css) for where, css in _CSS.items()])
     return table.set_caption(escape(' '.join(notes)))  # pandas escapes cells when asked to, a caption never
 
-# %% ../../nbs/api/36_studies.tables.ipynb #testgrou
-def test_groups(
-    study: Study,  # a study
-):  # one a test photo; None where each is a group of its own
-    "Return which test photos belong together."
-    names = study.photos.test.group.astype(str)
-    if not (names != '').all(): names = names.where(names != '', study.photos.test.path)
-    return None if names.is_unique else names.to_numpy()
-
-
+# %% ../../nbs/api/36_studies.tables.ipynb #drawshar
 def draw_share(
     study: Study,  # a study
     size,  # of some of its runs

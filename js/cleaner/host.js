@@ -29,40 +29,45 @@ export function together(stack, action) {
 }
 
 /** The clock on the wall, as Python writes it. @type {() => string} */
-function clock() {
+export function clock() {
   const now = new Date();
   return new Date(now.getTime() - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
 }
 
-/** What this browser keeps under `key`: `load` returns the lines, also those of another window; `add` throws
- * where there is no room left; `keeps` is false where nothing is kept.
- * @type {(key: string) => { load: () => Row[], add: (rows: Row[]) => void, keeps: () => boolean }} */
-function browserStore(key) {
-  /** @type {Row[]} */
-  let rows = [];
-  let keeps = true;
-  const load = () => {
-    try { if (keeps) rows = JSON.parse(localStorage.getItem(key) || '[]') || []; } catch { keeps = false; }
-    return rows;
-  };
-  return {
-    load, keeps: () => keeps,
-    add(more) {
-      const before = load();
-      rows = [...before, ...more];
-      try { if (keeps) localStorage.setItem(key, JSON.stringify(rows)); } catch (error) {
-        keeps = error instanceof DOMException && error.name === 'QuotaExceededError';
-        if (!keeps) return;
-        rows = before;
-        throw new Error('this browser has no room left; download and clear what other pages keep');
-      }
-    },
-  };
+/** The lines that this browser keeps under `key`; `kept` is false where it keeps nothing. */
+export class Store {
+  /** @param {string} key */
+  constructor(key) {
+    this.key = key;
+    this.kept = true;
+    /** @type {Row[]} */
+    this.rows = [];
+  }
+
+  /** Another window may have decided meanwhile. @type {() => Row[]} */
+  load() {
+    try {
+      if (this.kept) this.rows = JSON.parse(localStorage.getItem(this.key) || '[]') || [];
+    } catch { this.kept = false; }
+    return this.rows;
+  }
+
+  /** Add lines; throws where there is no room left. @type {(rows: Row[]) => void} */
+  add(rows) {
+    const before = this.load();
+    this.rows = [...before, ...rows];
+    try { if (this.kept) localStorage.setItem(this.key, JSON.stringify(this.rows)); } catch (error) {
+      this.kept = error instanceof DOMException && error.name === 'QuotaExceededError';
+      if (!this.kept) return;
+      this.rows = before;
+      throw new Error('this browser has no room left; download and clear what other pages keep');
+    }
+  }
 }
 
 /** @type {(inside: InsideCleaner) => CleanerHost} */
 export function fileHost({ data, thumbs, missing, photos, rows, columns, key, typical }) {
-  const store = browserStore(key), all = () => [...rows, ...store.load()], examples = new Map(typical);
+  const store = new Store(key), all = () => [...rows, ...store.load()], examples = new Map(typical);
   /** @type {(id: number) => Photo} */
   const photo = id =>
     ({ id, thumb: jpeg(thumbs[id]), file: data.items[id].file, note: thumbs[id] ? '' : missing });
@@ -80,7 +85,7 @@ export function fileHost({ data, thumbs, missing, photos, rows, columns, key, ty
     });
     const texts = new Set(changed.map(aboutOf)), id = about.findIndex(text => texts.has(text));
     return { decisions, undo: done.length, redo: undone.length, last: id < 0 ? null : id,
-      message: store.keeps() ? '' : FORGETS };
+      message: store.kept ? '' : FORGETS };
   };
   /** @type {(rows: Row[]) => InForce} */
   const write = rows => {

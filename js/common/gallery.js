@@ -1,7 +1,7 @@
 // Photos in pages of 24, more on demand: one tab stop, the arrows move.
 import { html } from 'lit-html';
 import { keyed } from 'lit-html/directives/keyed.js';
-import { busy, columns, failure, messageOf, move, name, thumb } from './parts.js';
+import { busy, columns, failure, messageOf, move, thumb } from './parts.js';
 import { number } from './text.js';
 
 const PAGE = 24;
@@ -56,8 +56,7 @@ function key(gallery, event) {
 const tile = (gallery, photo, i) => html`<li>
   <button type="button" class="ic-tile" title=${photo.file} data-id=${photo.id}
     tabindex=${i === gallery.at ? 0 : -1} @click=${() => gallery.open(i)}>${thumb(photo.thumb, photo.note)}
-    ${gallery.lines(photo).map(line => html`<span class="ic-line">${line}</span>`)}
-    <span class="ic-line ic-file">${name(photo.file.split('/').pop() || '', 18)}</span></button></li>`;
+    ${gallery.lines(photo).map(line => html`<span class="ic-line">${line}</span>`)}</button></li>`;
 
 /** The gallery as it is now; another list of photos gets elements of its own.
  * @type {(gallery: Gallery) => unknown} */

@@ -1,4 +1,4 @@
-// Tab 'Class': the figures of a class in sentences, then the threshold.
+// Tab 'Class': recall and precision of a class first, then all counts and the threshold, folded.
 import { html, svg } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { classFigures } from './counts.js';
@@ -10,7 +10,7 @@ import { number, percent, plural, range } from '../common/text.js';
 const HIGHER = 'A higher threshold finds fewer photos and makes fewer mistakes. Each photo is judged for '
   + 'this class alone, so the figures differ from the table above, where the most probable class counts.';
 
-/** @type {(ex: Explorer) => Panel} */
+/** The class of the chosen cell. @type {(ex: Explorer) => Panel} */
 export function classTab(ex) {
   const { s: { cls }, names, shown, act } = ex;
   const options = names.map((text, c) => /** @type {Option} */ ([c, text]))
@@ -20,55 +20,72 @@ export function classTab(ex) {
   const words = `${runName(ex, shown.run)}, epoch ${shown.epoch + 1}; ranges are 95 % intervals${
     ex.groups ? ', by groups of photos that belong together' : ''}.`;
   return { view: () => html`${select('class', options, ex.s.cls, v => act.openClass(Number(v)))}
-    <div>${note(words)}${figuresTable(ex, figures, cls)}<h3>When to call a photo ${name(names[cls], 40)}</h3>
-      <div class="ic-curve">${threshold()}</div></div>` };
+    ${shares(ex, figures, cls)}${note(words)}
+    <details><summary>All counts, and F1</summary>${counts(ex, figures, cls)}</details>
+    <details @toggle=${threshold.open}>
+      <summary>When to call a photo ${name(names[cls], 40)}: the threshold</summary>
+      <div class="ic-curve">${threshold.view()}</div></details>` };
+}
+
+/** Recall and precision, each with its interval, in a sentence.
+ * @type {(ex: Explorer, f: ClassFigures, c: number) => Html} */
+function shares(ex, f, c) {
+  const it = () => name(ex.names[c], 40), called = f.tp + f.fp;
+  /** @type {(kind: 'fn' | 'fp', text: string) => unknown} */
+  const see = (kind, text) => (f[kind] ? html` ${link(text, () => ex.act.pick({ kind, t: c }))}` : '');
+  /** @type {(label: string, title: string, share: number, interval: Interval, words: unknown) => Html} */
+  const one = (label, title, share, interval, words) => html`<div title=${title}><dt>${label}</dt>
+    <dd><strong>${percent(share)}</strong> <span class="ic-note">${range(interval)}</span>
+      <p>${words}</p></dd></div>`;
+  return html`<dl class="ic-shares">${
+    one('Recall', 'TP / (TP + FN), with its 95 % interval', f.recall, f.recallInterval,
+      f.support ? html`Of the ${plural(f.support, 'photo')} of ${it()}, ${number(f.tp)} were found.${
+        see('fn', `See the ${number(f.fn)} missed`)}` : html`The test set has no photo of ${it()}.`)}${
+    one('Precision', 'TP / (TP + FP), with its 95 % interval', f.precision, f.precisionInterval,
+      called ? html`Of the ${plural(called, 'photo')} called ${it()}, ${number(f.tp)} are it.${
+        see('fp', `See the ${number(f.fp)} others`)}` : html`No photo was called ${it()}.`)}</dl>`;
 }
 
 /** @type {(ex: Explorer, f: ClassFigures, c: number) => Html} */
-function figuresTable(ex, f, c) {
-  const it = () => name(ex.names[c], 40), called = f.tp + f.fp;
-  /** @type {(n: number) => string} */
-  const photos = n => plural(n, 'photo');
-  /** @type {(n: number) => string} */
-  const were = n => (n === 1 ? 'was' : 'were');
-  /** @type {(kind: 'fn' | 'fp') => unknown} */
-  const see = kind => (f[kind] ? link('see them', () => ex.act.pick({ kind, t: c })) : '');
-  /** @type {(label: string, title: string, value: string, range: string, words: unknown) => Html} */
-  const row = (label, title, value, range, words) => html`<tr title=${title}><th scope="row">${label}</th>
-    <td class="ic-figure">${value}${range && html`<div class="ic-note">${range}</div>`}</td>
-    <td>${words}</td></tr>`;
-  const rows = [
-    row('TP', 'true positives', number(f.tp), '', html`${photos(f.tp)} of ${it()} ${were(f.tp)} found.`),
-    row('FN', 'false negatives', number(f.fn), '',
-      html`${photos(f.fn)} of ${it()} ${were(f.fn)} missed. ${see('fn')}`),
-    row('FP', 'false positives', number(f.fp), '',
-      html`${photos(f.fp)} of other classes ${were(f.fp)} mistaken for ${it()}. ${see('fp')}`),
-    row('TN', 'true negatives', number(f.tn), '',
-      html`${photos(f.tn)} of other classes ${were(f.tn)} rightly not called ${it()}.`),
-    row('Precision', 'TP / (TP + FP), with its 95 % interval', percent(f.precision),
-      range(f.precisionInterval), called ? html`Of the ${photos(called)} called ${it()}, ${number(f.tp)} are
-      it.`
-        : html`No photo was called ${it()}.`),
-    row('Recall', 'TP / (TP + FN), with its 95 % interval', percent(f.recall), range(f.recallInterval),
-      f.support ? html`Of the ${photos(f.support)} of ${it()}, ${number(f.tp)} were found.`
-        : html`The test set has no photo of ${it()}.`),
-    row('F1', 'harmonic mean of precision and recall; a mean of two shares has no such interval',
-      percent(f.f1), '', 'Precision and recall in one figure; high only if both are.'),
-    row('Support', 'test photos of this class', number(f.support), '',
-      html`Test photos of ${it()}: ${percent(f.support / ex.n)} of all.`),
-  ];
-  return html`<table class="ic-table"><tbody>${rows}</tbody></table>`;
+function counts(ex, f, c) {
+  const it = () => name(ex.names[c], 40);
+  /** @type {(label: string, value: string, words: unknown) => Html} */
+  const row = (label, value, words) => html`<tr><th scope="row">${label}</th>
+    <td class="ic-figure">${value}</td><td>${words}</td></tr>`;
+  return html`<table class="ic-table"><tbody>${[
+    row('TP', number(f.tp), html`true positives: photos of ${it()} that were found`),
+    row('FN', number(f.fn), html`false negatives: photos of ${it()} that were missed`),
+    row('FP', number(f.fp), html`false positives: others that were taken for ${it()}`),
+    row('TN', number(f.tn), html`true negatives: others that were rightly not called ${it()}`),
+    row('F1', percent(f.f1), 'harmonic mean of precision and recall: high only if both are'),
+    row('Support', number(f.support), html`test photos of ${it()}: ${percent(f.support / ex.n)} of all`),
+  ]}</tbody></table>`;
 }
 
-/** Threshold slider and precision-recall curve of class c against the rest, when they have come; what is
- * returned shows them.
- * @type {(ex: Explorer, view: View, c: number, support: number) => () => Html} */
+/** Threshold slider and precision-recall curve of class c against the rest: fetched when somebody opens them.
+ * @type {(ex: Explorer, view: View, c: number, support: number) => { open: (event: Event) => void,
+ *   view: () => Html }} */
 function thresholdOf(ex, view, c, support) {
   const { host, act } = ex;
-  let shown = () => busy();
-  host.pr(view.run, view.epoch, c).then(pr => { shown = () => threshold(ex, pr, support); },
-    error => { shown = () => failure(messageOf(error)); }).then(() => { if (!ex.dead) act.update(); });
-  return () => shown();
+  let shown = () => busy(), asked = false;
+  const ask = async () => {
+    asked = true;
+    try {
+      const pr = await host.pr(view.run, view.epoch, c);
+      shown = () => threshold(ex, pr, support);
+    } catch (error) { shown = () => failure(messageOf(error)); }
+    act.update();
+  };
+  return {
+    open: ({ target }) => {
+      ex.s.folded = !(/** @type {HTMLDetailsElement} */ (target).open);
+      if (!ex.s.folded && !asked) ask();
+    },
+    view: () => {
+      if (!ex.s.folded && !asked) ask();
+      return shown();
+    },
+  };
 }
 
 /** @type {(ex: Explorer, pr: Counts, support: number) => Html} */

@@ -1,17 +1,13 @@
 // Tab 'Compare': two runs on the same photos.
 import { html } from 'lit-html';
 import { accuracyRange, byConfidence, where } from './counts.js';
-import { paint } from './layout.js';
-import { galleryOf } from './photos.js';
+import { galleryOf, tiles } from './photos.js';
 import { runName } from './runs.js';
-import { scene } from './scene.js';
 import { difference } from './stats.js';
-import { drawGallery } from '../common/gallery.js';
-import { onScreen } from '../common/painters.js';
 import { name, segment, table } from '../common/parts.js';
 import { fixed, number, percent, plural, signed } from '../common/text.js';
 
-/** Accuracies, what was mended and broken, whether that is more than chance, two small matrices.
+/** Accuracies, what was mended and broken, and whether that is more than chance.
  * @type {(ex: Explorer) => Panel} */
 export function compareTab(ex) {
   const { a, b, s, n, targets } = ex;
@@ -22,23 +18,21 @@ export function compareTab(ex) {
   };
   const points = 100 * (a.right - b.right) / n, said = verdict(ex, a, b);
   const gap = `${fixed(Math.abs(points), 1)} points ${points < 0 ? 'less' : 'more'}`;
-  const both = () => galleryOf(ex, byConfidence(moved[s.moved], a.conf), a, s.moved, true);
+  const both = () => galleryOf(ex, byConfidence(moved[s.moved], a.conf), a, s.moved, 'both');
   let gallery = both();
   /** @type {(v: string) => void} */
   const choose = v => { s.moved = v === 'mended' ? 'mended' : 'broken'; gallery = both(); ex.act.update(); };
   const heading = () => (s.moved === 'mended' ? 'Mended: ' : 'Broken: ')
     + plural(gallery.ids.length, 'photo');
   return {
-    after: () => drawMinis(ex, [a, b]),
     view: () => html`
       ${table(['run', 'accuracy', '95 % interval'], [row(ex, 'this', a), row(ex, 'other', b)])}
       <p>This run is ${points ? gap : 'exactly as'} accurate: of the other’s errors it mends
         <strong>${plural(moved.mended.length, 'photo')}</strong>, and it breaks
         <strong>${number(moved.broken.length)}</strong> that the other has right. ${said}</p>
       <p class="ic-note">This run is taken at the epoch of the slider, the other at its last.</p>
-      <div class="ic-minis">${mini(a, 'this run')}${mini(b, 'other run')}</div>
       ${segment('which photos', [['mended', 'mended'], ['broken', 'broken']], s.moved, choose)}
-      <div><h3>${heading()}</h3>${drawGallery(gallery)}</div>`,
+      <div><h3>${heading()}</h3>${tiles(ex, gallery)}</div>`,
   };
 }
 
@@ -73,23 +67,4 @@ function verdict({ data: { runs }, s, n, targets, groups }, a, b) {
   return html`The 95 % interval of the difference is ${signed(d.low)} to ${signed(d.high)} points.
     <span title="${test}, two-sided, with Bonferroni’s correction">${said}</span>
     This compares these two classifiers${by}; the luck of the draw of training photos is not in it.`;
-}
-
-/** @type {(view: View, label: string) => Html} */
-const mini = (view, label) => html`<figure>
-  <canvas role="img" aria-label="matrix of ${label}: accuracy ${percent(view.right / view.n)}"></canvas>
-  <figcaption class="ic-note">${label}</figcaption></figure>`;
-
-/** Small matrices of both runs side by side, where there is room.
- * @type {(ex: Explorer, views: View[]) => void} */
-function drawMinis({ root, C, s, order }, views) {
-  const box = /** @type {HTMLElement | null} */ (root.querySelector('.ic-minis'));
-  if (!box) return;
-  box.hidden = false;
-  const side = Math.floor(Math.min(220, (box.clientWidth - 12) / 2));
-  const g = { left: 0, top: 0, side, base: side / C, flat: false, font: 0, width: side, zoom: 1, x: 0, y: 0 };
-  box.hidden = side < 90;
-  if (side < 90) return;
-  box.querySelectorAll('canvas').forEach((canvas, k) =>
-    paint(onScreen(canvas, side, side), g, scene(C, s.mode, views[k], null), order));
 }

@@ -11,6 +11,9 @@ const TITLE = 46; // pixels above the matrix of an exported picture
 /** @type {[string, (ex: Explorer, view: View) => void][]} */
 const ITEMS = [['Matrix as PNG', savePng], ['Matrix as SVG', saveSvg],
   ['Figures of the classes as CSV', saveFigures], ['Matrix as CSV', saveMatrix]];
+/** @type {Record<string, string>} */
+const MEASURES = { counts: 'photos', recall: 'recall: % of the true class',
+  precision: 'precision: % of what was predicted' };
 
 /** Button and list. @type {(ex: Explorer) => Html} */
 export function exportMenu(ex) {
@@ -41,12 +44,16 @@ export function exportMenu(ex) {
         @click=${chosen(run)}>${text}</button>`)}</div></div>`;
 }
 
-/** File name from run and epoch, only characters that every system takes.
+/** File name from data set, run and epoch (of a picture, the measure too), only characters that every system
+ * takes.
  * @type {(ex: Explorer, what: string, ext: string) => string} */
 function fileName({ data, s, shown }, what, ext) {
-  const run = data.runs[shown?.run ?? 0].run.replace(/[^\w.-]+/g, '-').slice(0, 60);
-  const difference = s.which === 'diff' && what !== 'classes' ? '-difference' : '';
-  return `${what}-${run}-epoch-${(shown?.epoch ?? 0) + 1}${difference}.${ext}`;
+  /** @type {(text: string) => string} */
+  const plain = text => text.replace(/[^\w.-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 60);
+  const parts = [plain(data.title), what, ...(what === 'confusion' ? [s.mode] : []),
+    plain(data.runs[shown?.run ?? 0].run), `epoch-${(shown?.epoch ?? 0) + 1}`,
+    ...(s.which === 'diff' && what !== 'classes' ? ['difference'] : [])];
+  return `${parts.filter(Boolean).join('-')}.${ext}`;
 }
 
 /** Paint the whole matrix with a title for a file; make(width, height) gives the painter.
@@ -58,9 +65,12 @@ function paintAll(ex, view, make) {
   Object.assign(g, { left: Math.ceil(g.left), top: Math.ceil(g.top) });
   const width = Math.max(g.left + g.side + 8, 420), painter = make(width, g.top + g.side + 8 + TITLE);
   const accuracy = `accuracy ${percent(view.right / view.n)} (95 % interval ${accuracyRange(ex, view)})`;
-  const text = ex.s.which === 'diff' ? 'this run minus the other' : `${accuracy}, ${plural(view.n, 'photo')}`;
-  const run = shorten(`${runName(ex, view.run)}, epoch ${view.epoch + 1}`, width - 16, 13);
-  painter.text(run, 8, 16 - TITLE, 13, colours.ink, 'left');
+  /** @type {(view: View) => string} */
+  const run = view => `${runName(ex, view.run)}, epoch ${view.epoch + 1}`;
+  const minus = ex.s.which === 'diff' && ex.b, measure = MEASURES[ex.s.mode];
+  const about = minus ? `minus those of ${run(minus)}` : `${accuracy}, ${plural(view.n, 'photo')}`;
+  const text = `${measure}; ${about}`, title = `${ex.data.title}: ${run(view)}`;
+  painter.text(shorten(title, width - 16, 13), 8, 16 - TITLE, 13, colours.ink, 'left');
   painter.text(shorten(text, width - 16, 12), 8, 34 - TITLE, 12, softInk, 'left');
   if (scene) paint(painter, g, scene, order, { names, shorten });
 }

@@ -1,16 +1,15 @@
-// Title and choices: run, epoch, what the numbers are.
+// Title and one row of choices: run, epoch, what the numbers are, what can be saved.
 import { html } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { exportMenu } from './export.js';
-import { nearestRun, runName } from './runs.js';
+import { runName } from './runs.js';
 import { segment, select } from '../common/parts.js';
 import { percent } from '../common/text.js';
 
-const LABELS = { arch: 'model', recipe: 'recipe', size: 'training size', seed: 'seed' };
 /** @type {Option[]} */
 const MODES = [['counts', 'counts', 'photos in each cell'],
-  ['recall', 'recall (rows)', 'share of the true class, each row adds up to 100 %'],
-  ['precision', 'precision (columns)', 'share of what was predicted, each column adds up to 100 %']];
+  ['recall', 'recall', 'rows: share of the true class, each row adds up to 100 %'],
+  ['precision', 'precision', 'columns: share of what was predicted, each column adds up to 100 %']];
 /** @type {Option[]} */
 const WHICHES = [['this', 'this run'], ['other', 'other run'],
   ['diff', 'difference', 'this run minus the other']];
@@ -18,44 +17,34 @@ const WHICHES = [['this', 'this run'], ['other', 'other run'],
 /** @type {(ex: Explorer) => Html} */
 export const head = ex => {
   const { s, data, act } = ex;
-  const which = segment('which run the matrix shows', WHICHES, s.which, v => { s.which = v; act.count(); });
   const mode = segment('what the numbers are', MODES, s.mode, v => { s.mode = v; act.redraw(); });
   return html`
-    <div class="ic-head"><div class="ic-title"><h2 dir="auto">${data.title}</h2>
-      ${data.note && html`<p class="ic-note" dir="auto">${data.note}</p>`}</div>${exportMenu(ex)}</div>
-    <div class="ic-controls">${data.runs.length > 1 ? choices(ex) : ''}${epochs(ex)}</div>
-    <div class="ic-controls">${s.other < 0 ? '' : which}${mode}${ex.C > 2 ? together(ex) : ''}</div>`;
+    <h2 dir="auto" class=${data.headed ? 'ic-hidden' : ''}>${data.title}</h2>
+    <div class="ic-controls">${data.runs.length > 1 ? choices(ex) : ''}${epochs(ex)}${mode}${
+      ex.C > 2 ? together(ex) : ''}${exportMenu(ex)}</div>`;
 };
 
-/** Drop-downs of the fields in which the runs differ, else of their names; and which to compare with.
- * @type {(ex: Explorer) => Html[]} */
-function choices(ex) {
-  const { s, data: { runs }, fields, unique } = ex;
-  /** @type {(words: (i: number) => string) => Option[]} */
-  const options = words => runs.map((_, i) => [i, words(i)]);
-  const others = options(i => runName(ex, i)).filter(([i]) => i !== s.run);
-  return [
-    ...(unique ? fields.map(field => fieldChoice(ex, field))
-      : [select('run', options(i => runs[i].run), s.run, v => chooseRun(ex, Number(v)))]),
-    select('compare with', [[-1, 'none'], ...others], s.other, v => compareWith(ex, Number(v))),
-  ];
-}
+/** Which run the matrix shows, where two are compared. @type {(ex: Explorer) => unknown} */
+export const which = ({ s, act }) => (s.other < 0 ? ''
+  : segment('which run the matrix shows', WHICHES, s.which, v => { s.which = v; act.count(); }));
 
-/** @type {(ex: Explorer, field: Field) => Html} */
-function fieldChoice(ex, field) {
-  const { data: { runs }, s } = ex, values = [...new Set(runs.map(r => r.fields[field]))];
-  values.sort((a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b
-    : String(a).localeCompare(String(b))));
-  return select(LABELS[field], values.map(v => [v, String(v)]), runs[s.run].fields[field],
-    v => chooseRun(ex, nearestRun(ex, field, v)));
+/** Which run, and which to compare with. @type {(ex: Explorer) => Html[]} */
+function choices(ex) {
+  const { s, data: { runs } } = ex, names = runs.map((_, i) => /** @type {Option} */ ([i, runName(ex, i)]));
+  return [
+    select('run', names, s.run, v => chooseRun(ex, Number(v))),
+    select('compare with', [[-1, 'none'], ...names.filter(([i]) => i !== s.run)], s.other,
+      v => compareWith(ex, Number(v))),
+  ];
 }
 
 /** @type {(ex: Explorer) => Html} */
 function together({ s, act }) {
   /** @type {(event: Checked) => void} */
   const change = event => { s.together = event.target.checked; act.reorder(); };
-  return html`<label class="ic-check" title="off: alphabetical">
-    <input type="checkbox" .checked=${live(s.together)} @change=${change}>confused classes together</label>`;
+  return html`<label class="ic-check"
+    title="classes that are taken for each other stand together; off: alphabetical">
+    <input type="checkbox" .checked=${live(s.together)} @change=${change}>confused together</label>`;
 }
 
 /** Epoch slider with its number and a play button. @type {(ex: Explorer) => Html} */

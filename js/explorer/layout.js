@@ -81,9 +81,10 @@ export function paint(painter, g, scene, order, names) {
     const x = at.x(j), y = at.y(i), w = at.x(j + 1) - x - gap, h = at.y(i + 1) - y - gap;
     const t = order[i], p = order[j], fill = scene.paint(t, p);
     if (fill || cell >= 14) painter.rect(x, y, w, h, fill ? fill.css : colours.soft);
-    const text = cell < 18 ? '' : scene.text(t, p, cell >= 40);
-    if (!text || text.length * size * 0.56 > w + gap + 1) continue;
-    painter.text(text, x + w / 2, y + h / 2 + 0.5, size, fill ? fill.ink : softInk, 'center');
+    const texts = cell < 18 ? [] : fill ? scene.texts(t, p) : cell < 40 ? [] : ['0'];
+    const text = texts.find(s => s.length * size * 0.66 <= w + gap + 1);
+    const ink = fill ? fill.ink : colours.border;
+    if (text) painter.text(text, x + w / 2, y + h / 2 + 0.5, size, ink, 'center');
   }
   painter.unclip();
   if (names) paintNames(painter, g, order, at, names.names, names.shorten);

@@ -1,8 +1,7 @@
 // Tab 'Lists': most confused pairs, surest errors, most unsure photos.
 import { html } from 'lit-html';
 import { byConfidence, confusedPairs, where } from './counts.js';
-import { galleryOf } from './photos.js';
-import { drawGallery } from '../common/gallery.js';
+import { galleryOf, tiles } from './photos.js';
 import { link, name, note, segment, table } from '../common/parts.js';
 import { number, percent, plural } from '../common/text.js';
 
@@ -26,7 +25,7 @@ function photos(ex, view) {
   const there = where(n, i => pred[i] < C && (!worst || pred[i] !== targets[i]));
   const ids = byConfidence(there, view.conf, !worst);
   const gallery = galleryOf(ex, ids, view, worst ? 'surest errors' : 'most unsure photos');
-  return () => html`${note(!ids.length ? 'No such photo.' : worst ? WORST : UNSURE)}${drawGallery(gallery)}`;
+  return () => html`${tiles(ex, gallery, !ids.length ? 'No such photo.' : worst ? WORST : UNSURE)}`;
 }
 
 /** The 30 most confused pairs as a table; a click chooses the cell.

@@ -1,10 +1,12 @@
 // The matrix with its totals and scales, and painting it.
 import { html, render } from 'lit-html';
-import { accuracyRange } from './counts.js';
+import { accuracyRange, byConfidence, largestError } from './counts.js';
+import { which } from './head.js';
 import { geometry, hit, mostZoom, paint, panned, zoomed } from './layout.js';
+import { photosOf } from './runs.js';
 import { swatches } from '../common/colours.js';
 import { onScreen } from '../common/painters.js';
-import { link, name } from '../common/parts.js';
+import { link, name, note, thumb } from '../common/parts.js';
 import { number, percent, plural, signed } from '../common/text.js';
 
 const SAYS = 'confusion matrix: rows are true classes, columns predicted classes';
@@ -16,32 +18,49 @@ export function matrix(ex) {
   const button = (text, label, factor, off) => html`<button type="button" aria-label=${label} title=${label}
     ?disabled=${off} @click=${() => zoomBy(ex, factor)}>${text}</button>`;
   return html`<div class="ic-left">
-    <p class="ic-summary">${ex.shown ? summary(ex, ex.shown) : ''}</p>
-    <div class="ic-plot ${zoom > 1 ? 'ic-zoomed' : ''}"><canvas aria-hidden="true"></canvas>
+    ${which(ex)}<div class="ic-plot ${zoom > 1 ? 'ic-zoomed' : ''}"><canvas aria-hidden="true"></canvas>
       <div role="grid" class="ic-grid" aria-label=${SAYS} aria-rowcount=${C} aria-colcount=${C}></div>
       <div class="ic-tip" hidden></div></div>
     <div class="ic-under"><div class="ic-legends">${ex.scene ? legends(ex, ex.scene) : ''}</div>
       <div class="ic-zoom" role="group" aria-label="zoom of the matrix" ?hidden=${most <= 1}>
         ${button('−', 'zoom out (-)', 1 / 1.5, zoom <= 1)}${button('+', 'zoom in (+)', 1.5, zoom >= most)}
         ${button('all', 'whole matrix (0)', 0, zoom <= 1)}</div></div>
-    <p class="ic-hint">Click a cell to see its photos, a class name to see its figures. Keys: arrows move,
-      Enter opens${most > 1 ? ', + − 0 and the wheel zoom' : ''}.</p></div>`;
+    <p class="ic-hint">Choose a cell to see its photos, a class name to see its figures.
+      <span class="ic-keys">Keys: arrows move, Enter opens${
+        most > 1 ? ', + − 0 and the wheel zoom' : ''}.</span></p>
+    ${ex.data.note ? note(ex.data.note) : ''}</div>`;
 }
 
-/** Totals: accuracy with its interval, photos, errors; photos without a prediction can be opened.
- * @type {(ex: Explorer, view: View) => Html} */
-function summary(ex, view) {
+/** The most frequent error in a sentence. @type {(ex: Explorer, view: View) => unknown} */
+function sentence(ex, view) {
+  const { names, order, act } = ex, most = largestError(view, order);
+  if (view.right === view.n) return 'Every test photo is named right.';
+  if (!most) return 'No class is taken for another.';
+  const { t, p, n } = most, words = html`${name(names[t], 40)} is taken for ${name(names[p], 40)}`;
+  return html`Most often, ${link(words, () => act.pick({ kind: 'cell', t, p }))}
+    (${number(n)} of ${number(view.rows[t])}).`;
+}
+
+/** The most frequent error, and the totals: accuracy with its interval, photos, errors; photos without a
+ * prediction can be opened.
+ * @type {(ex: Explorer) => Html} */
+export const summary = ex => html`<div class="ic-summary">${ex.shown
+  ? html`<p class="ic-most">${sentence(ex, ex.shown)}</p><p class="ic-totals">${totals(ex, ex.shown)}</p>`
+  : ''}</div>`;
+
+/** @type {(ex: Explorer, view: View) => Html} */
+function totals(ex, view) {
   const { a, b } = ex;
   if (ex.s.which === 'diff' && a && b) {
     return html`<strong>${signed(a.right / a.n - b.right / b.n)} points</strong>
-      <span>accuracy of this run, ${percent(a.right / a.n)},<br>
-        minus that of the other, ${percent(b.right / b.n)}</span>`;
+      <span>accuracy of this run, ${percent(a.right / a.n)}, minus that of the other,
+        ${percent(b.right / b.n)}</span>`;
   }
   const { right, n, none } = view, counts = none === 1 ? 'counts' : 'count';
   const rest = () => link(`${plural(none, 'photo')} without a prediction ${counts} as wrong`,
     () => ex.act.pick({ kind: 'none', t: -1 }));
   return html`<strong>${percent(right / n)}</strong>
-    <span>accuracy, 95 % interval ${accuracyRange(ex, view)}<br>${number(right)} right of
+    <span>accuracy, 95 % interval ${accuracyRange(ex, view)}; ${number(right)} right of
       ${plural(n, 'photo')}, ${plural(n - right, 'error')}${none ? html`; ${rest()}` : ''}</span>`;
 }
 
@@ -100,13 +119,17 @@ export function cellWords({ s, shown, b, C, names }, t, p) {
   return `${what}, ${percent(n / shown.rows[t])} of ${names[t]}`;
 }
 
-/** Measure the space there is and lay the matrix out for it, the zoom as it was.
+/** Measure the space there is and lay the matrix out for it, no higher than the window with what stands above
+ * and below; the zoom as it was.
  * @type {(ex: Explorer) => void} */
 export function fit(ex) {
   const width = Math.floor(ex.el.plot.clientWidth), old = ex.g;
+  const room = Math.max(240, window.innerHeight - 220);
   ex.root.classList.toggle('ic-narrow', ex.root.clientWidth < 820);
-  if (width < 60 || old?.width === width) return;
-  ex.g = geometry(ex.names, width, 620, ex.measure);
+  if (width < 60 || (old?.width === width && ex.room === room)) return;
+  ex.room = room;
+  ex.g = geometry(ex.names, width, Math.min(620, room - 42), ex.measure);
+  if (ex.g.top + ex.g.side > room) ex.g = geometry(ex.names, width, room - ex.g.top, ex.measure);
   if (old) Object.assign(ex.g, { zoom: old.zoom, x: old.x, y: old.y });
   zoomBy(ex, 1);
 }
@@ -144,24 +167,65 @@ export function under({ g, C, el }, event) {
   return g && hit(g, C, event.clientX - box.left, event.clientY - box.top);
 }
 
-/** Tooltip at the pointer. @type {(ex: Explorer, hit: Hit | null) => void} */
+/** Tooltip beside what is under the pointer. @type {(ex: Explorer, hit: Hit | null) => void} */
 export function tip(ex, hit) {
   const { el: { tip: box }, g, order, shown, b, names, C } = ex;
-  box.hidden = !hit;
+  const key = hit && shown ? `${hit.row} ${hit.col} ${shown.run} ${shown.epoch}` : '';
+  if (key === box.dataset.of) return;
+  box.dataset.of = key;
+  box.hidden = !key;
+  clearTimeout(ex.hovering);
   if (!hit || !g || !shown) return;
   const t = order[hit.row ?? -1], p = order[hit.col ?? -1];
   /** @type {(label: string, c: number) => Html} */
   const line = (label, c) => html`<div>${label}${name(names[c], 100)}</div>`;
-  if (t === undefined || p === undefined) {
-    render(html`${line('', t ?? p)}<div>click for its figures</div>`, box);
-  } else {
-    const k = t * C + p, n = shown.counts[k],
-      [row, col] = [shown.rows[t], shown.cols[p]].map(x => percent(n / x));
-    const other = ex.s.which === 'diff' && b ? ` here, ${number(b.counts[k])} in the other run` : '';
-    render(html`${line('true ', t)}${line('predicted ', p)}<div>${plural(n, 'photo')}${
-      other || `, ${row} of the row, ${col} of the column`}</div>`, box);
+  /** @type {(content: unknown) => void} */
+  const show = content => { render(content, box); beside(ex, g, hit); };
+  if (t === undefined || p === undefined)
+    return show(html`${line('', t ?? p)}<div>click for its figures</div>`);
+  const k = t * C + p, n = shown.counts[k];
+  const [row, col] = [shown.rows[t], shown.cols[p]].map(x => percent(n / x));
+  const other = ex.s.which === 'diff' && b ? ` here, ${number(b.counts[k])} in the other run` : '';
+  const ids = byConfidence(photosOf(ex, shown, t, p), shown.conf).slice(0, 3);
+  const draw = () => show(html`${line('true ', t)}${line('predicted ', p)}<div>${plural(n, 'photo')}${
+    other || `, ${row} of the row, ${col} of the column`}</div><div class="ic-few">${
+    ids.map(id => ex.thumbs.get(id)).filter(Boolean).map(src => thumb(src ?? null))}</div>`);
+  draw();
+  const missing = ids.filter(id => !ex.thumbs.has(id));
+  if (!missing.length || ex.fetching) return;
+  // where the pointer rests; one question at a time, so that a busy kernel finds one when it is free
+  ex.hovering = window.setTimeout(async () => {
+    ex.fetching = true;
+    try { keep(ex, await ex.host.photos(missing)); } catch { /* without pictures, then */ }
+    ex.fetching = false;
+    if (box.dataset.of === key) draw();
+  }, 200);
+}
+
+/** Remember thumbnails, and what was said about their photos.
+ * @type {(ex: Explorer, photos: Photo[]) => Photo[]} */
+export function keep(ex, photos) {
+  if (ex.thumbs.size > 3000) ex.thumbs.clear();
+  for (const { id, thumb, mark } of photos) {
+    ex.thumbs.set(id, thumb);
+    if (mark) ex.marks.set(id, mark); else ex.marks.delete(id);
   }
-  const low = hit.y + 20 + box.offsetHeight > g.top + g.side;
-  box.style.left = `${Math.max(0, Math.min(hit.x + 14, g.width - box.offsetWidth - 2))}px`;
-  box.style.top = `${low ? hit.y - 10 - box.offsetHeight : hit.y + 16}px`;
+  return photos;
+}
+
+/** Put the tooltip beside a cell or name, where it covers neither it nor leaves the card or the window.
+ * @type {(ex: Explorer, g: Geometry, hit: Hit) => void} */
+function beside({ el: { tip: box, plot }, root }, g, { row, col, x, y }) {
+  const cell = g.base * g.zoom, at = plot.getBoundingClientRect(), card = root.getBoundingClientRect();
+  const left = col === undefined ? x : g.left + (col - g.x) * cell;
+  const top = row === undefined ? y : g.top + (row - g.y) * cell;
+  const [wide, high] = [box.offsetWidth, box.offsetHeight], right = left + (col === undefined ? 0 : cell) + 8;
+  const least = Math.max(card.left, 0) - at.left + 4;
+  const most = Math.min(card.right, innerWidth) - at.left - wide - 4;
+  const fits = right <= most ? right : left - wide - 8;
+  const below = top + (row === undefined ? 0 : cell) + 8, up = fits < least; // no room at either side
+  const lowest = Math.min(innerHeight, Math.max(card.bottom, 0)) - at.top - high - 4;
+  const v = !up ? Math.max(4 - at.top, Math.min(top, lowest)) : below <= lowest ? below : top - high - 8;
+  box.style.left = `${up ? Math.max(least, Math.min(left, most)) : fits}px`;
+  box.style.top = `${v}px`;
 }

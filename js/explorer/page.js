@@ -2,10 +2,11 @@
 import { html, nothing, render } from 'lit-html';
 import { classTab } from './class.js';
 import { compareTab } from './compare.js';
+import { accuracyInterval, largestError } from './counts.js';
 import { head } from './head.js';
 import { shortener } from './layout.js';
 import { listsTab } from './lists.js';
-import { draw, fit, go, matrix, placeCell } from './matrix.js';
+import { draw, fit, go, matrix, placeCell, summary } from './matrix.js';
 import { photosTab } from './photos.js';
 import { listen } from './pointer.js';
 import { load, setOrder, toldApart, viewOf } from './runs.js';
@@ -13,14 +14,15 @@ import { scene } from './scene.js';
 import { followTheme } from '../common/colours.js';
 import { u16, u32 } from '../common/numbers.js';
 import { measure } from '../common/painters.js';
-import { busy, card, failure, messageOf, tabs, uniqueId } from '../common/parts.js';
+import { busy, card, failure, link, messageOf, tabs, uniqueId } from '../common/parts.js';
 
 /** @type {Record<Tab, (ex: Explorer) => Panel>} */
 const TABS = { photos: photosTab, class: classTab, lists: listsTab, compare: compareTab };
 
 /** @type {(ex: Explorer) => Html} */
-const page = ex => html`${head(ex)}<div class="ic-status">${ex.status}</div>
-  <div class="ic-body">${matrix(ex)}<div class="ic-right">${details(ex)}</div></div>
+const page = ex => html`${head(ex)}<div class="ic-status">${ex.status}</div>${summary(ex)}
+  <div class="ic-body">${matrix(ex)}<div class="ic-right">${details(ex)}
+    <p class="ic-up">${link('↑ to the matrix', () => ex.el.plot.scrollIntoView())}</p></div></div>
   <div class="ic-hidden" aria-live="polite">${ex.said}</div>`;
 
 /** The tabs. @type {(ex: Explorer) => Html} */
@@ -49,19 +51,27 @@ function count(ex, wait = 0) {
   ex.b = s.other >= 0 ? viewOf(ex, s.other, ex.data.runs[s.other].epochs - 1) : null;
   if (!ex.b) s.which = 'this';
   ex.shown = s.which === 'other' ? ex.b : ex.a;
+  if (!ex.scene && ex.shown) openLargest(ex, ex.shown);
   redraw(ex);
-  if (s.tab !== 'compare') fill(ex, wait);
+  fill(ex, wait);
 }
 
-/** Show the matrix anew, where only its numbers or its order changed; the small matrices go with it.
+/** The page opens on the largest error, with its photos.
+ * @type {(ex: Explorer, view: View) => void} */
+function openLargest({ s, order }, view) {
+  const { t, p } = largestError(view, order) || { t: order[0], p: order[0] };
+  Object.assign(s, { t, p, cls: t, pick: t === p ? null : { kind: 'cell', t, p } });
+}
+
+/** Show the matrix anew, where only its numbers or its order changed.
  * @type {(ex: Explorer) => void} */
 function redraw(ex) {
   const { s, shown, b } = ex;
   if (!shown) return ex.act.update();
-  ex.scene = scene(ex.C, s.mode, shown, s.which === 'diff' ? b : null);
+  const [low, high] = accuracyInterval(ex, shown);
+  ex.scene = scene(ex.C, s.mode, shown, s.which === 'diff' ? b : null, high - low);
   ex.act.update();
   draw(ex);
-  if (s.tab === 'compare') fill(ex, 200);
 }
 
 /** Fill the open panel, after a pause of `wait` ms while a slider moves.
@@ -70,9 +80,8 @@ function fill(ex, wait = 0) {
   clearTimeout(ex.filling);
   const go = () => {
     if (!ex.a) return;
-    const panel = ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
+    ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
     ex.act.update();
-    panel.after?.();
   };
   if (wait) ex.filling = window.setTimeout(go, wait); else go();
 }
@@ -82,6 +91,12 @@ function open(ex, tab) {
   ex.s.tab = tab;
   ex.act.update();
   fill(ex);
+}
+
+/** Where the details stand below the matrix, bring them into sight.
+ * @type {(ex: Explorer) => void} */
+function reveal({ root }) {
+  if (root.matches('.ic-narrow')) root.querySelector('.ic-right')?.scrollIntoView();
 }
 
 /** What the parts of the page may ask for. @type {(ex: Explorer) => Acts} */
@@ -95,11 +110,13 @@ const acts = ex => ({
   pick: pick => {
     const { s, at } = ex;
     s.pick = pick;
+    if (pick.t >= 0) s.cls = pick.t;
     if (pick.kind === 'cell') go(ex, at[pick.t], at[pick.p ?? pick.t]);
     placeCell(ex);
     open(ex, 'photos');
+    reveal(ex);
   },
-  openClass: c => { ex.s.cls = c; open(ex, 'class'); },
+  openClass: c => { ex.s.cls = c; open(ex, 'class'); reveal(ex); },
 });
 
 /** @type {(root: HTMLElement, data: ExplorerData, host: ExplorerHost) => Explorer} */
@@ -112,18 +129,20 @@ function newExplorer(root, data, host) {
     groups: data.groups ? u32(data.groups) : null, id: uniqueId('explorer'), ...toldApart(data.runs),
     measure: widthOf, shorten: shortener(widthOf), asked: 0, loaded: [], loading: [], views: new Map(),
     a: null, b: null, shown: null, scene: null, g: null, panels: {}, status: busy('Loading the run …'),
-    said: '', playing: 0, filling: 0, dead: false,
+    said: '', playing: 0, filling: 0, dead: false, room: 0, thumbs: new Map(), marks: new Map(),
+    fetching: false, hovering: 0,
     s: {
       run, epoch: data.runs[run].epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15,
       t: first, p: first, pick: null, tab: 'photos', cls: first, list: 'pairs', threshold: 50,
-      moved: 'mended', exporting: false,
+      moved: 'mended', exporting: false, tile: root.clientWidth < 500 ? 132 : 168, folded: true,
     },
   };
   ex.act = acts(ex);
   return ex;
 }
 
-/** The explorer in root; host answers run(i), photos(ids), photo(i, epoch, id), pr(i, epoch, class).
+/** The explorer in root; host answers run(i), photos(ids), photo(i, epoch, id), pr(i, epoch, class),
+ * and where the data name a journal decide(id, action, label) and undo(id).
  * @type {Show} */
 export function showExplorer(root, data, host) {
   card(root, 'ic-explorer');
@@ -142,8 +161,9 @@ export function showExplorer(root, data, host) {
     tip: find('.ic-tip') };
   listen(ex);
   fit(ex);
-  const watch = new ResizeObserver(() => fit(ex));
+  const refit = () => fit(ex), watch = new ResizeObserver(refit);
   watch.observe(root);
+  window.addEventListener('resize', refit);
   /** @type {(event: Event) => void} */
   const aside = ({ target }) => {
     if (!ex.s.exporting || (target instanceof Node && find('.ic-export').contains(target))) return;
@@ -158,6 +178,7 @@ export function showExplorer(root, data, host) {
       ex.dead = true;
       unfollow();
       watch.disconnect();
+      window.removeEventListener('resize', refit);
       clearInterval(ex.playing);
       clearTimeout(ex.filling);
       document.removeEventListener('pointerdown', aside);

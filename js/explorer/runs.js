@@ -1,6 +1,7 @@
 // The runs: fetching their predictions, telling them apart, choosing among them.
 import { count, indexed } from './counts.js';
 import { u16 } from '../common/numbers.js';
+import { number } from '../common/text.js';
 
 /** Fields in which the runs differ, and whether these tell every run from the others.
  * @type {(runs: Run[]) => { fields: Field[], unique: boolean }} */
@@ -12,24 +13,16 @@ export function toldApart(runs) {
     JSON.stringify(fields.map(f => r.fields[f])))).size === runs.length };
 }
 
+/** '1,000 photos a class', 'all photos'. @type {(size: string | number) => string} */
+const photosAClass = size => (typeof size === 'number' ? `${number(size)} photos a class` : `${size} photos`);
+
 /** A run in words: the fields that tell it from the others, else its name.
  * @type {(ex: Explorer, i: number) => string} */
 export function runName({ data, fields, unique }, i) {
   const { run, fields: own } = data.runs[i];
-  const words = fields.map(f => (f === 'size' || f === 'seed' ? `${f} ${own[f]}` : String(own[f])));
+  const words = fields.map(f =>
+    (f === 'size' ? photosAClass(own[f]) : f === 'seed' ? `seed ${own[f]}` : String(own[f])));
   return unique ? words.join(' · ') || run : run;
-}
-
-/** The run with field = value that is nearest to the one shown: most other fields the same, then the nearest
- * size.
- * @type {(ex: Explorer, field: Field, value: string) => number} */
-export function nearestRun({ data: { runs }, fields, s }, field, value) {
-  const now = runs[s.run].fields, rest = fields.filter(f => f !== field);
-  /** @type {(i: number) => number} */
-  const far = i => rest.filter(f => String(runs[i].fields[f]) !== String(now[f])).length
-    + (Math.abs(Number(runs[i].fields.size) - Number(now.size)) / 1e9 || 0);
-  const there = runs.map((_, i) => i).filter(i => String(runs[i].fields[field]) === value);
-  return there.sort((i, j) => far(i) - far(j))[0];
 }
 
 /** Take over the predictions of run i: of all its epochs, or of the last ones, which travelled with a

@@ -9,24 +9,30 @@ export function cellValue(view, C, mode, t, p) {
   return mode === 'counts' || !v ? v : v / (mode === 'recall' ? view.rows[t] : view.cols[p]);
 }
 
-/** Text of a value: '1,234' or '97' (per cent), with its sign in a difference.
- * @type {(v: number, mode: Mode, signed: boolean, wide: boolean) => string} */
-export function cellText(v, mode, signed, wide) {
-  const x = Math.abs(v), sign = !signed ? '' : v > 0 ? '+' : '−';
-  if (mode === 'counts') return sign + (x >= 10000 && !wide ? `${Math.round(x / 1000)}k` : number(x));
-  return sign + (x < 0.01 && !wide ? '<1' : fixed(100 * x, wide ? 1 : 0));
+/** A value as text, the most exact first: '12,345' or '12k', '97.3 %' or '97 %' or '97'; a difference has its
+ * sign, and is in points.
+ * @type {(v: number, mode: Mode, signed: boolean) => string[]} */
+export function cellTexts(v, mode, signed) {
+  const x = Math.abs(v), sign = !signed ? '' : v > 0 ? '+' : '−', short = x < 0.01 ? '<1' : fixed(100 * x, 0);
+  if (mode === 'counts')
+    return [number(x), ...(x < 10000 ? [] : [`${Math.round(x / 1000)}k`])].map(text => sign + text);
+  const exact = fixed(100 * x, 1);
+  return signed ? [sign + exact, sign + short] : [`${exact} %`, `${short} %`, short];
 }
 
-/** A scene of one run, or of the difference a − b; diagonal and errors on scales of their own.
- * @type {(C: number, mode: Mode, a: Counted, b: Counted | null) => Scene} */
-export function scene(C, mode, a, b) {
+/** A scene of one run, or of the difference a − b; diagonal and errors on scales of their own. A scale spans
+ * at least `span`, a share of a class: what chance does in the test must not look like white and navy.
+ * @type {(C: number, mode: Mode, a: Counted, b: Counted | null, span?: number) => Scene} */
+export function scene(C, mode, a, b, span = 0) {
   const floor = C > 40 ? 0.3 : 0.2, values = new Float64Array(C * C), signed = Boolean(b);
+  const least = mode === 'counts' ? Math.ceil(span * a.n / C) : span;
   let top = 0, err = 0;
   for (let t = 0, k = 0; t < C; t++) for (let p = 0; p < C; p++, k++) {
     values[k] = cellValue(a, C, mode, t, p) - (b ? cellValue(b, C, mode, t, p) : 0);
     if (t === p) top = Math.max(top, Math.abs(values[k])); else err = Math.max(err, Math.abs(values[k]));
   }
-  if (!b && mode !== 'counts') top = 1;
+  if (top) top = !b && mode !== 'counts' ? 1 : Math.max(top, least);
+  if (err) err = Math.max(err, least);
   /** @type {Scene['shade']} */
   const shade = (v, max, wrong) => {
     const x = Math.abs(v) / max, single = wrong ? 'wrong' : 'right', better = wrong ? v < 0 : v > 0;
@@ -39,9 +45,6 @@ export function scene(C, mode, a, b) {
       const v = values[t * C + p];
       return v ? shade(v, t === p ? top : err, t !== p) : null;
     },
-    text(t, p, wide) {
-      const v = values[t * C + p];
-      return v ? cellText(v, mode, signed, wide) : wide ? '0' : '';
-    },
+    texts: (t, p) => cellTexts(values[t * C + p], mode, signed),
   };
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { golden, near } from './golden.js';
-import { accuracyRange, byConfidence, classFigures, confusedPairs, count,
-  indexed } from '../explorer/counts.js';
+import { accuracyRange, byConfidence, classFigures, confusedPairs, count, indexed,
+  largestError } from '../explorer/counts.js';
 import { u16, u32 } from '../common/numbers.js';
 import { range } from '../common/text.js';
 
@@ -27,6 +27,14 @@ for (const { start, run, ...want } of golden.counts) {
   test(`most confused pairs${about}`, () => {
     const got = confusedPairs(view, C).map(k => [Math.floor(k / C), k % C, view.counts[k]]);
     assert.deepEqual(got, want.pairs);
+  });
+
+  test(`the largest error, the first in the order shown${about}`, () => {
+    const [t, p] = want.largest, order = start.classes.map((_, c) => c);
+    assert.deepEqual(largestError(view, order), { t, p, n: want.counts[t][p] });
+    const even = { counts: Int32Array.of(5, 2, 0, 0, 5, 2, 2, 0, 5) };
+    assert.deepEqual(largestError(even, [1, 0, 2]), { t: 1, p: 2, n: 2 });
+    assert.equal(largestError({ counts: Int32Array.of(5, 0, 0, 5) }, [0, 1]), null);
   });
 
   test(`photos of a cell, the most confident first${about}`, () => want.cells.forEach((ids, t) => {

@@ -57,3 +57,12 @@ test('every cell in sight is painted, with its number', () => {
   assert.deepEqual(texts, ['2,000', '0', '1', '5']);
   assert.equal(rects.length, 5);
 });
+
+test('a scale spans an interval: 79.3 and 82.0 % of 150 photos look alike', () => {
+  const of = right => ({ counts: Int32Array.of(right, 150 - right, 0, 150), rows: [150, 150], n: 300 });
+  const [a, b] = [of(123), of(119)], tight = scene(2, 'counts', a, b), wide = scene(2, 'counts', a, b, 0.13);
+  assert.deepEqual([tight.top, wide.top, wide.err], [4, 20, 20]);
+  assert.equal(tight.paint(0, 0).css, ramps.better[100].css);
+  assert.notEqual(wide.paint(0, 0).css, ramps.better[100].css);
+  assert.equal(scene(2, 'recall', a, b, 0.13).top, 0.13);
+});

@@ -3,14 +3,15 @@ import { test } from 'node:test';
 import { golden } from './golden.js';
 import { svgPainter } from '../common/painters.js';
 import { csv, cut, escaped, flat, percent, plural } from '../common/text.js';
-import { cellText } from '../explorer/scene.js';
+import { cellTexts } from '../explorer/scene.js';
 
 const { texts, escaped: safe } = golden;
 
 test('shares are rounded as Python rounds', () => {
   for (const [x, want] of texts.percent) assert.equal(percent(x), want);
-  for (const [v, wide, signed, want] of texts.cells) assert.equal(cellText(v, 'recall', Boolean(signed),
-    Boolean(wide)), want);
+  for (const [v, signed, want] of texts.cells)
+    assert.deepEqual(cellTexts(v, 'recall', Boolean(signed)), want);
+  assert.deepEqual(cellTexts(-12345, 'counts', true), ['−12,345', '−12k']);
   assert.equal(percent(NaN), '–');
 });
 

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+from imgcls.cleaning.host import CleanerHost
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.explorer import host as host_module
@@ -19,6 +21,7 @@ from imgcls.explorer.file import embedded, save_explorer
 from imgcls.explorer.host import ExplorerHost
 from imgcls.explorer.thumbnails import thumbnail
 from imgcls.explorer.widget import explore, plain_explorer
+from imgcls.journal import Journal
 from imgcls.studies.stats import mcnemar, wilson
 from imgcls.studies.study import study
 
@@ -50,6 +53,19 @@ def opened(page, path):
     return page
 
 
+def largest(st):
+    "The cell with most errors: (row, column, photos)."
+    c = confusion(st)
+    row, col = np.unravel_index(np.argmax(c.counts*(1-np.eye(len(c.classes)))), c.counts.shape)
+    return int(row), int(col), int(c.counts[row, col])
+
+
+def box(page, selector):
+    "Where an element lies: left, top, right, bottom."
+    return page.eval_on_selector(selector, 'e => { const b = e.getBoundingClientRect();'
+                                           ' return [b.left, b.top, b.right, b.bottom] }')
+
+
 def cell(page): return page.get_attribute('.ic-cell', 'aria-label')
 
 
@@ -65,7 +81,7 @@ def go_to(page, row, col):
 
 def comparison(page):
     "The text of the tab 'Compare'."
-    page.wait_for_selector('.ic-panel:not([hidden]) .ic-minis')
+    page.wait_for_selector('.ic-panel:not([hidden]) >> text=mends')
     return page.inner_text('.ic-panel:not([hidden])')
 
 
@@ -96,16 +112,19 @@ def test_file_shows_the_figures_of_the_study(st, closed, tmp_path):
 
 
 @pytest.mark.browser
-def test_cell_shows_its_photos_most_confident_first(st, closed, tmp_path):
+def test_opens_on_the_largest_error_its_photos_most_confident_first(st, closed, tmp_path):
     page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
-    c = confusion(st)
-    row, col = np.unravel_index(np.argmax(c.counts*(1-np.eye(3))), (3, 3))
-    go_to(page, row, col)
+    c, (row, col, _) = confusion(st), largest(st)
     page.wait_for_selector('.ic-tile')
     want = c.photos[(c.photos.label == c.classes[row]) & (c.photos.predicted == c.classes[col])]
     want = want.sort_values('probability', ascending=False)
     shown = page.eval_on_selector_all('.ic-tile', 'tiles => tiles.map(t => t.title)')
     names = ['/'.join(Path(p).parts[-2:]) for p in want.path][:24]
+    label, predicted, of = c.classes[row], c.classes[col], c.counts[row].sum()
+    sentence = f'Most often, {label} is taken for {predicted} ({len(want)} of {of}).'
+    assert page.inner_text('.ic-most') == sentence
+    assert f'true {label}, predicted {predicted}' in cell(page)
+    assert label not in page.inner_text('.ic-gallery'), 'the heading says what all photos share'
     assert shown[0] == names[0] and set(shown) == set(names)
     page.focus('.ic-tile')
     page.keyboard.press('Enter')
@@ -124,7 +143,7 @@ def test_epochs_sizes_and_comparison(st, closed, tmp_path):
     assert f'{100*confusion(st, epoch=1).accuracy[0]:.1f}' in page.inner_text('.ic-summary')
     page.keyboard.press('End')
     small, large = st.runs.run
-    page.select_option('select >> nth=0', label='5')
+    page.select_option('select >> nth=0', label='5 photos a class')
     shows = 't => document.querySelector(".ic-summary").innerText.includes(t)'
     page.wait_for_function(shows, arg=f'{100*confusion(st, run=small).accuracy[0]:.1f}')
     page.select_option('select >> nth=1', index=1)
@@ -153,7 +172,7 @@ def test_comparison_is_tested_at_the_end_and_corrected(closed, tmp_path):
             for r, n in zip('acb', (5, 10, 30))]
     p = Predictions('made up', ['fox', 'deer'], targets, None, pd.DataFrame(rows), probs)
     page = opened(closed, save_explorer(p, path=tmp_path/'explorer.html'))
-    page.select_option('select >> nth=1', label='size 5')
+    page.select_option('select >> nth=1', label='5 photos a class')
     text = comparison(page)
     assert mcnemar(6, 0) < .05
     assert 'This could be chance (p = 0.094 after correction for 3 pairs of runs)' in text
@@ -181,7 +200,7 @@ def test_photos_of_one_animal_count_together(closed, tmp_path):
     p = Predictions('made up', ['fox', 'deer'], targets, None, pd.DataFrame(rows), probs,
                     groups=np.arange(60)//6)
     page = opened(closed, save_explorer(p, path=tmp_path/'explorer.html'))
-    page.select_option('select >> nth=1', label='size 5')
+    page.select_option('select >> nth=1', label='5 photos a class')
     text, (_, changed, d) = comparison(page), compare(p, 'a', 'b')
     assert mcnemar(12, 0) < .001 < .05 < d['p'] and len(changed) == d['mended'] == 12
     assert f"This could be chance (p = {d['p']:.2f})" in text
@@ -201,8 +220,12 @@ def test_photos_of_one_animal_count_together(closed, tmp_path):
 def test_class_figures_are_those_of_python(st, closed, tmp_path):
     page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
     page.get_by_role('tab', name='Class').click()
-    page.locator('.ic-panel:not([hidden]) select').select_option(index=0)
+    chosen = page.locator('.ic-panel:not([hidden]) select')
+    assert chosen.input_value() == str(largest(st)[0]), 'the class is that of the chosen cell'
+    chosen.select_option(index=0)
     figures = confusion(st).per_class.iloc[0]
+    assert page.inner_text('.ic-shares dt >> nth=0') == 'Recall'
+    for folded in page.locator('.ic-panel:not([hidden]) summary').all(): folded.click()
     page.wait_for_selector('.ic-pr')
     text = page.inner_text('.ic-panel:not([hidden])')
     shares = ['precision', 'recall', 'precision_low', 'precision_high', 'recall_low', 'recall_high']
@@ -215,17 +238,23 @@ def test_class_figures_are_those_of_python(st, closed, tmp_path):
 @pytest.mark.browser
 def test_exports(st, closed, tmp_path):
     page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
-    got = {}
+    got, names = {}, []
+    page.get_by_role('button', name='recall').click()
     page.get_by_role('button', name='Export').click()
     for item in page.locator('.ic-menu button').all():
         with page.expect_download() as d: item.click()
         got[d.value.suggested_filename.rsplit('.')[-1], len(got)] = d.value.path()
+        names.append(d.value.suggested_filename)
         if not page.locator('.ic-menu').is_visible(): page.get_by_role('button', name='Export').click()
     kinds = sorted(k for k, _ in got)
     assert kinds == ['csv', 'csv', 'png', 'svg']
     files = {k: p for (k, _), p in got.items() if k != 'csv'}
     assert min(Image.open(files['png']).size) > 300 and '<svg' in files['svg'].read_text()[:80]
     assert any('support' in p.read_text() for (k, _), p in got.items() if k == 'csv')
+    svg = files['svg'].read_text()
+    run = st.runs.run[predictions(st).run()]
+    assert f'{predictions(st).title}: ' in svg and '30 photos a class, epoch 3' in svg and 'recall: %' in svg
+    assert all(run in name and predictions(st).title in name for name in names)
 
 
 @pytest.mark.browser
@@ -238,10 +267,116 @@ def test_hostile_names_are_text(closed, tmp_path):
     page = opened(closed, save_explorer(np.arange(6), probs, NASTY, paths, path=tmp_path/'explorer.html'))
     go_to(page, 1, 0)  # the page sorts classes by name
     page.wait_for_selector('.ic-tile')
+    page.locator('.ic-cell').hover()
+    page.wait_for_selector('.ic-tip:not([hidden])')
     for tab in ('Class', 'Lists'): page.get_by_role('tab', name=tab).click()
     assert page.evaluate('window.ran') is None
     assert '<script>window.ran' in page.inner_text('.imgcls')
     no_violations(page)
+
+
+@pytest.mark.browser
+def test_without_errors_it_says_so(closed, tmp_path):
+    page = opened(closed, save_explorer(np.arange(3), np.eye(3), path=tmp_path/'explorer.html'))
+    assert page.inner_text('.ic-most') == 'Every test photo is named right.'
+    assert page.locator('.ic-tile').count() == 0
+
+
+@pytest.mark.browser
+def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
+    """One row of choices at 1400 px, the matrix no higher than the window, the tooltip beside its cell."""
+    closed.set_viewport_size(dict(width=1400, height=500))
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    row, col, n = largest(st)
+    page.wait_for_selector('.ic-tile')
+    bottoms = 'all => all.map(e => e.getBoundingClientRect().bottom)'
+    ends = page.eval_on_selector_all('.ic-controls > *', bottoms)
+    assert max(ends)-min(ends) < 4, 'the choices stand in one row'
+    top, bottom = box(page, '.ic-plot canvas')[1::2]
+    assert bottom-top < 500
+    page.get_by_label('photo size').fill('240')
+    for step in ('recall', 'precision', 'counts'): page.get_by_role('button', name=step).click()
+    page.focus('input[aria-label=epoch]')
+    page.keyboard.press('Home')
+    page.select_option('select >> nth=0', label='5 photos a class')
+    c = confusion(st)
+    assert f'true {c.classes[row]}, predicted {c.classes[col]}' in cell(page)
+    assert page.locator('.ic-cell[aria-selected=true]').count() == 1
+    assert page.get_by_role('tab', name='Photos').get_attribute('aria-selected') == 'true'
+    assert page.get_by_label('photo size').input_value() == '240'
+    for i in (0, 2):
+        go_to(page, i, 2-i)
+        left, top, right, bottom = box(page, '.ic-cell')
+        page.mouse.move((left+right)/2, (top+bottom)/2)
+        tip = box(page, '.ic-tip:not([hidden])')
+        assert tip[0] >= right or tip[2] <= left or tip[1] >= bottom or tip[3] <= top, 'it covers its cell'
+        assert tip[0] >= 0 and tip[1] >= 0 and tip[2] <= 1400 and tip[3] <= 500
+    page.mouse.move(0, 0)
+    assert not page.locator('.ic-tip').is_visible()
+
+
+@pytest.mark.browser
+def test_wrong_labels_become_a_journal(st, closed, tmp_path):
+    """In a file the browser keeps what is said, and a download is what the cleaner reads."""
+    path = save_explorer(st, path=tmp_path/'explorer.html')
+    page, (row, col, _) = opened(closed, path), largest(st)
+    label, predicted = (st.classes[k] for k in (row, col))
+    page.locator('.ic-tile').first.click()
+    page.locator('.ic-mend .ic-primary').click()
+    page.wait_for_selector('dialog .ic-said')
+    assert page.inner_text('dialog .ic-said').split() == ['you', 'said:', predicted]
+    page.get_by_role('button', name='Undo').click()
+    page.locator('dialog .ic-said').wait_for(state='detached')
+    third = next(k for k in range(3) if k not in (row, col))
+    page.get_by_label('It is').select_option(label=st.classes[third])
+    page.locator('.ic-mend .ic-primary').click()
+    page.wait_for_selector('dialog .ic-said')
+    no_violations(page)
+    assert f'imgcls clean {st.path} --apply decisions.csv' in page.inner_text('dialog')
+    with page.expect_download() as d: page.get_by_role('button', name='Download').click()
+    d.value.save_as(tmp_path/'decisions.csv')
+    found = Journal(tmp_path/'decisions.csv')
+    said = found.decisions[['old', 'new', 'action']].values.tolist()
+    assert said == [[label, st.classes[third], 'relabel']]
+    assert [*found.history][1]['action'] == 'undo' and found.notes == []
+    page.reload()
+    page.wait_for_selector('.ic-tile .ic-said')
+    assert found.decisions.sha256[0] in {*st.photos.test.sha256}
+
+
+def test_wrong_labels_reach_the_cleaner(st, tmp_path):
+    "Explorer and cleaner write into one journal, and each shows what was said in the other."
+    shutil.copytree(st.path, tmp_path/'st')
+    host = ExplorerHost(predictions(tmp_path/'st'))
+    label, other = (st.classes[k] for k in (host.predictions.targets[4], host.predictions.targets[4]-1))
+    assert host.decide(4, 'relabel', other) == dict(mark=dict(action='relabel', new=other), last=True)
+    test = st.photos.test.iloc[4]
+    issue = pd.DataFrame([dict(path=test.path, sha256=test.sha256, label=label, split='test', reason='label',
+                               score=1., text='', suggestion='')])
+    cleaner = CleanerHost(tmp_path/'st', tmp_path/'st'/'decisions.csv', issue)
+    assert [*cleaner.start()['decisions'].values()] == [dict(action='relabel', new=other)]
+    cleaner.journal.undo()
+    assert host.photos([4])[0]['mark'] is None
+    with pytest.raises(UserError, match='decide about this photo again'): host.undo(4)
+    (tmp_path/'st'/'decisions.csv').write_text('a,b\n')
+    broken = ExplorerHost(predictions(tmp_path/'st')).start()
+    assert broken['journal'] == '' and 'not a journal' in broken['note']
+
+
+@pytest.mark.browser
+def test_on_a_phone_photos_come_to_the_thumb(st, closed, tmp_path):
+    closed.set_viewport_size(dict(width=390, height=844))
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    assert 'Keys' not in page.inner_text('.imgcls')
+    small = '''all => all.map(e => [e.textContent.trim(), e.getBoundingClientRect()])
+        .filter(([_, b]) => b.width && (b.height < 43.9 || b.width < 43.9)).map(([text]) => text)'''
+    assert page.eval_on_selector_all(
+        '.imgcls :is(button:not(.ic-link), select, input[type=range])', small) == []
+    page.locator('.ic-cell').click()
+    assert -1 <= box(page, '.ic-right')[1] < 2 and box(page, '.ic-gallery')[1] < 400
+    no_violations(page)
+    page.get_by_role('button', name='to the matrix').click()
+    assert -1 <= box(page, '.ic-plot')[1] < 500
 
 
 @pytest.mark.browser

@@ -139,13 +139,14 @@ def show(page, first, id='1'):
 
 def test_the_last_epoch_is_drawn_before_the_others_come(live):
     host = made_up('made up')
-    whole = json.dumps(host.first(10**6))
+    whole = json.dumps(host.first(10**6)[:2])
     run = json.dumps(host.run(0))
     show(live, host.first(len(whole)-1))
-    summary, slider = live.inner_text('.ic-summary'), live.locator('.ic-explorer input[type=range]')
+    summary, slider = live.inner_text('.ic-summary'), live.locator('.ic-explorer input[aria-label=epoch]')
     assert slider.is_disabled()
+    assert live.evaluate('sent.pop().call') == 'photos'
     live.evaluate(f'reply({run})')
-    live.wait_for_function("!document.querySelector('.ic-explorer input[type=range]').disabled")
+    live.wait_for_function("!document.querySelector('.ic-explorer input[aria-label=epoch]').disabled")
     assert live.inner_text('.ic-summary') == summary
     slider.focus()
     live.keyboard.press('Home')
@@ -157,6 +158,7 @@ def test_reconnect_finds_the_widget_that_the_cell_has_made_since(live):
     live.evaluate('kernel.status = "dead"')
     show(live, made_up('before').first(10**6))
     live.click('#widget-1 [role=tab]:has-text("Class")')
+    live.click('#widget-1 summary:visible >> nth=1')
     button = live.locator('#widget-1').get_by_role('button', name='Reconnect')
     button.click()
     button.wait_for()  # it is as dead as before

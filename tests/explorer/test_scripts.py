@@ -74,15 +74,18 @@ def counted(grouped):
     order = lambda mask: [int(i) for i in np.lexsort((np.arange(400), -conf.astype(int))) if mask[i]]
     figures = c.per_class[FIGURES].astype(object).where(c.per_class[FIGURES].notna(), None).to_dict('records')
     number, pairs = c.classes.index, c.pairs[['true', 'predicted', 'count']].values
+    most = c.pairs[c.pairs['count'] == c.pairs['count'].max()]
     return dict(start=ExplorerHost(p).start(), run=run, counts=c.counts.tolist(), accuracy=c.accuracy,
                 pairs=[[number(t), number(q), n] for t, q, n in pairs], figures=figures,
+                largest=sorted([number(t), number(q)] for t, q in most[['true', 'predicted']].values)[0],
                 cells=[order((p.targets == t) & (best == 0)) for t in range(5)])
 
 
-def cell(v, wide, signed):
-    "The text of a share in a cell of the matrix."
-    x, sign = abs(v), ('+' if v > 0 else '−')*signed
-    return sign+('<1' if x < .01 and not wide else f'{100*x:.{int(wide)}f}')
+def cell(v, signed):
+    "The texts of a share in a cell of the matrix, for less and less room."
+    x, sign = abs(v), '+' if v > 0 else '−'
+    exact, short = f'{100*x:.1f}', '<1' if x < .01 else f'{100*x:.0f}'
+    return [sign+exact, sign+short] if signed else [f'{exact} %', f'{short} %', short]
 
 
 def texts():
@@ -90,7 +93,7 @@ def texts():
     signs = [(x, 0) for x in shares[1:]] + [(v, 1) for x in shares[1:] for v in (x, -x)]
     return dict(percent=[[x, f'{100*x:.1f} %'] for x in shares],
                 plural=[[n, plural(n, 'photo')] for n in (0, 1, 2, 12345)],
-                cells=[[v, wide, signed, cell(v, wide, signed)] for v, signed in signs for wide in (0, 1)])
+                cells=[[v, signed, cell(v, signed)] for v, signed in signs])
 
 
 def layout(names, width, most):
