@@ -137,7 +137,8 @@ function tile(cl, item, reached) {
     tabindex=${reached ? 0 : -1} aria-current=${cl.item === item ? 'true' : nothing}
     aria-label="${file}, labelled ${label}, ${plain(mark)}" @click=${click}>
     <span class="cl-picture">${photo ? thumb(photo.thumb, photo.note) : ''}</span>
-    <span class="cl-mark" ?hidden=${!mark} data-mark=${mark?.action ?? 'none'}>${mark ? brief(mark) : ''}</span>
+    <span class="cl-mark" ?hidden=${!mark}
+      data-mark=${mark?.action ?? 'none'}>${mark ? brief(mark) : ''}</span>
     <span class="cl-line">${name(label, 18)}</span></button>
     <label class="cl-pick"><input type="checkbox" tabindex="-1" aria-label="select ${file}"
       .checked=${live(cl.chosen.has(id))} @change=${pick}></label></li>`;

@@ -24,8 +24,8 @@ const DONE = { keep: 'kept', delete: 'to be deleted', aside: 'set aside' };
 export const kindWords = kind => KINDS[kind] || kind;
 
 /** What was decided about a photo, as plain text. @type {(mark?: Mark) => string} */
-export const plain = mark => (!mark ? 'not decided yet' : mark.action === 'relabel' ? `relabelled to ${mark.new}`
-  : DONE[mark.action] ?? mark.action);
+export const plain = mark => (mark?.action === 'relabel' ? `relabelled to ${mark.new}`
+  : mark ? DONE[mark.action] ?? mark.action : 'not decided yet');
 
 /** The same for a page. @type {(mark?: Mark) => unknown} */
 export const said = mark =>

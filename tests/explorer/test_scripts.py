@@ -170,15 +170,11 @@ def test_scripts_say_what_python_says(root, golden, node):
 
 
 def test_scripts_are_small_modules(root):
-    "Below 2,000 lines without comments (the types) and imports; 300 a module, 110 characters a line at most."
+    "300 lines a module, 110 characters a line at most."
     files = [p for p in (root/'js').rglob('*.js') if 'node_modules' not in p.parts]
     lines = {p: p.read_text(encoding='utf-8').splitlines() for p in files}
     assert [f'{p.name}: {line}' for p, found in lines.items() for line in found if len(line) > 110] == []
     assert max(map(len, lines.values())) <= 300
-    other = '//', '/*', '*', 'import '
-    code = [line for p in files if p.parent.name != 'tests' for line in lines[p]
-            if line.strip() and not line.lstrip().startswith(other)]
-    assert len(code) < 2000
 
 
 @pytest.fixture
