@@ -1,24 +1,9 @@
 // What was decided, and what comes next.
 import { html } from 'lit-html';
 import { show, tell, total } from './decide.js';
-import { nextUndecided } from './list.js';
+import { ACTIONS, nextUndecided, tally } from './list.js';
 import { messageOf, name, table } from '../common/parts.js';
 import { number, plural } from '../common/text.js';
-
-const ACTIONS = ['relabel', 'keep', 'aside', 'delete'];
-
-/** How many photos of each class were relabelled, kept, set aside and deleted.
- * @type {(items: Item[], marks: Map<number, Mark>) => [label: string, counts: number[]][]} */
-export function tally(items, marks) {
-  /** @type {Map<string, number[]>} */
-  const of = new Map();
-  for (const { id, label } of items) {
-    const at = ACTIONS.indexOf(marks.get(id)?.action ?? '');
-    if (at < 0) continue;
-    of.set(label, (of.get(label) ?? [0, 0, 0, 0]).map((n, k) => n + Number(k === at)));
-  }
-  return [...of];
-}
 
 /** Save the journal as a file. @type {(cl: Cleaner) => void} */
 export const download = cl => {

@@ -62,3 +62,18 @@ export function matches(classes, item, text) {
   return ranked.filter(({ c, rank }) => rank < 3 && c !== item.label)
     .sort((a, b) => a.rank - b.rank || a.other - b.other).map(o => o.c);
 }
+
+export const ACTIONS = ['relabel', 'keep', 'aside', 'delete'];
+
+/** How many photos of each class were relabelled, kept, set aside and deleted.
+ * @type {(items: Item[], marks: Map<number, Mark>) => [label: string, counts: number[]][]} */
+export function tally(items, marks) {
+  /** @type {Map<string, number[]>} */
+  const of = new Map();
+  for (const { id, label } of items) {
+    const at = ACTIONS.indexOf(marks.get(id)?.action ?? '');
+    if (at < 0) continue;
+    of.set(label, (of.get(label) ?? [0, 0, 0, 0]).map((n, k) => n + Number(k === at)));
+  }
+  return [...of];
+}

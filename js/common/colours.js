@@ -62,5 +62,7 @@ export function followTheme(root, redraw) {
   const watch = new MutationObserver(look);
   for (const el of [document.documentElement, document.body]) watch.observe(el, { attributes: true });
   system.addEventListener('change', look);
-  return () => { watch.disconnect(); system.removeEventListener('change', look); };
+  const placed = new ResizeObserver(look); // a widget may be drawn before it stands in its page
+  placed.observe(root);
+  return () => { watch.disconnect(); placed.disconnect(); system.removeEventListener('change', look); };
 }

@@ -64,7 +64,8 @@ def saved(lab, page, name):
     return (lab.home/name).read_text()
 
 
-PAPER = "canvas => canvas.getContext('2d').getImageData(0, 0, 1, 1).data.slice(0, 3).join()"
+IS_DARK = '''dark => document.querySelector('.ic-plot canvas').getContext('2d').getImageData(0, 0, 1, 1)
+    .data.slice(0, 3).join() === dark'''
 DARK = ','.join(str(int(palette()['dark']['paper'][i:i+2], 16)) for i in (1, 3, 5))
 THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 STATE = "window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')"
@@ -91,7 +92,7 @@ def test_explorer_in_lab(home, lab, page, tmp_path):
     assert f'{100*confusion(st, epoch=1).accuracy[0]:.1f}' in page.inner_text('.ic-summary')
     page.screenshot(path=tmp_path/'lab.png')
     page.evaluate(THEME, 'JupyterLab Dark')
-    page.wait_for_function(f'dark => ({PAPER})(document.querySelector(".ic-plot canvas")) === dark', arg=DARK)
+    page.wait_for_function(IS_DARK, arg=DARK)
     page.screenshot(path=tmp_path/'dark.png')
     page.evaluate(THEME, 'JupyterLab Light')
     assert len(saved(lab, page, 'explore.ipynb')) < 300_000
@@ -109,7 +110,7 @@ def test_explorer_in_lab(home, lab, page, tmp_path):
 def test_explorer_in_voila(home, lab, page, tmp_path):
     lab.open(page, 'explore.ipynb?theme=dark', VOILA)
     shows_the_right_photos(page, Study(home/'st'))
-    assert page.locator('.ic-plot canvas').evaluate(PAPER) == DARK
+    page.wait_for_function(IS_DARK, arg=DARK)
     page.screenshot(path=tmp_path/'voila.png')
 
 
