@@ -109,9 +109,9 @@ def in_lab(page, home, classes, photos, epochs):
         size = (home/'big.ipynb').stat().st_size
         lab.open(page, 'big.ipynb')
         idle = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
-        page.wait_for_function(idle)
         command = lambda c: page.evaluate(f"window.jupyterapp.commands.execute('{c}')")  # noqa: E731
-        command('notebook:run-cell-and-select-next')
+        lab.run(page, 0)  # it waits for the kernel: what is asked before is lost
+        page.evaluate('() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }')
         page.wait_for_function(idle)
         paints = first_paints(page, idle, command)
         slides = [page.evaluate(SLIDE, min(to, epochs)) for to in [1, 2, 3, 4, 5]*4]

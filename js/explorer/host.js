@@ -1,10 +1,11 @@
 // What a kernel would answer, for a page that stands alone; and what a kernel's answers become.
-import { clock, replay, Store, together } from '../cleaner/host.js';
 import { jpeg } from '../common/file.js';
+import { clock, replay, Store, together } from '../common/journal.js';
 import { u16 } from '../common/numbers.js';
 import { csv, flat, save } from '../common/text.js';
 
 const LAST = 'This file keeps the figures behind the threshold for the last epoch only.';
+const OTHER = 'something else was decided since; decide about this photo again';
 
 /** Replies to `run` travel as base64. */
 export const replies = {
@@ -35,6 +36,7 @@ function decisions({ data, files, journal = { rows: [], columns: [], key: '', sh
       return of([id])[0];
     },
     undo(id) {
+      if (!of([id])[0].last) throw new Error(OTHER);
       store.add(together(replay(all()).done, 'undo').map(row => [clock(), ...row.slice(1)]));
       return of([id])[0];
     },

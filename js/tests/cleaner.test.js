@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { golden } from './golden.js';
-import { replay, together } from '../cleaner/host.js';
 import { choices, filtered, matches, tally } from '../cleaner/list.js';
+import { replay, together } from '../common/journal.js';
 
 const item = (id, label, kinds, more) => ({ id, file: `${id}.jpg`, label, split: 'train', suggestion: 'hare',
   reasons: kinds.map(([kind, score]) => ({ kind, score, text: '' })), ...more });

@@ -342,6 +342,14 @@ def test_wrong_labels_become_a_journal(st, closed, tmp_path):
     page.reload()
     page.wait_for_selector('.ic-tile .ic-said')
     assert found.decisions.sha256[0] in {*st.photos.test.sha256}
+    page.locator('.ic-tile').first.click()
+    other = page.context.new_page()  # a second window decides: that is not the first one's to undo
+    other.goto(path.as_uri())
+    other.locator('.ic-tile').nth(1).click()
+    other.locator('.ic-mend .ic-primary').click()
+    other.wait_for_selector('dialog .ic-said')
+    page.get_by_role('button', name='Undo').click()
+    page.get_by_text('something else was decided since').wait_for()
 
 
 def test_wrong_labels_reach_the_cleaner(st, tmp_path):
