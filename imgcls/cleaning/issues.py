@@ -96,18 +96,22 @@ def _views(X, most=512):
 def _fit(views, labels, rows):
     "Logistic regression on some rows of two views of the photos."
     model = quiet_import('sklearn.linear_model').LogisticRegression(C=2e-3, max_iter=100)
-    with quiet():  # a hundred steps are enough, whether it has converged or not
-        return model.fit(np.concatenate([v[rows] for v in views]), np.tile(labels[rows], 2))
+    return model.fit(np.concatenate([v[rows] for v in views]), np.tile(labels[rows], 2))
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #44568681
 def _judge(views, labels, leave_out, folds, P):
     "Fill in the probabilities, part after part; yields each photo that is judged."
-    for learn, rows in folds:
+    def one(fold):
+        learn, rows = fold
         trusted = learn if leave_out is None else learn[~leave_out[learn]]
         if len(np.unique(labels[trusted])) < P.shape[1]: trusted = learn
         model = _fit(views, labels, trusted)
         P[np.ix_(rows, model.classes_)] = np.mean([model.predict_proba(v[rows]) for v in views], 0)
-        yield from rows
+        return rows
+    one_core = quiet_import('threadpoolctl').threadpool_limits(1)
+    with one_core, ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+        with quiet():  # a hundred steps are enough, whether it has converged or not
+            for rows in pool.map(one, folds): yield from rows
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #44568682
 def out_of_fold(

@@ -156,7 +156,7 @@ def _available(name, rule):
 def _parts(model):
     "The lower and the upper part of the body as they were scored, with batch norm folded in."
     res, steps = model.transform['res'], model.transform.get('steps')
-    body = copy.deepcopy(fold_batchnorm(model.module[0].cpu(), res))
+    body = fold_batchnorm(model.module[0].cpu(), res)
     if steps is None: return body, nn.Identity()
     from imgcls.training.stages import stages  # here, because it brings fastai
     modules = [s.module for s in stages(body, res)]

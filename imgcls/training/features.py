@@ -56,13 +56,13 @@ def norm_pairs(
     hooks += [m.register_forward_pre_hook(before_norm) for m in names if isinstance(m, nn.BatchNorm2d)]
     with torch.no_grad(): module(_noise(side))
     for h in hooks: h.remove()
-    return pairs
+    return [*dict.fromkeys(pairs)]  # a pair may be used twice
 
 # %% ../../nbs/api/21_training.features.ipynb #ecda4fb0
 def fold_batchnorm(
     module: nn.Module,  # a body in eval mode; it is not changed
     side: int,  # a resolution that it takes, in pixels
-) -> nn.Module:  # a copy that gives the same features; `module` itself where none can be made
+) -> nn.Module:  # gives the same features; where that can't be done, a copy as it is
     "Return a copy with batch norms multiplied into the convolutions before them (Jacob et al. 2018, 3.2)."
     folded, x = copy.deepcopy(module), _noise(side)
     layers = dict(folded.named_modules())
@@ -74,9 +74,9 @@ def fold_batchnorm(
         after = getattr(n, 'act', nn.Identity())  # timm's norms hold their activation
         setattr(folded.get_submodule(parent), leaf, after)
     with torch.no_grad(): want, got = module(x), folded(x)
-    if not want.isfinite().all(): return module  # damaged weights, which the first batch reports
-    same = torch.allclose(want, got, rtol=1e-3, atol=1e-3*want.abs().max().item())
-    return folded if same else module  # a body that uses a layer twice, say, can't be folded
+    # not the same: damaged weights, which the first batch reports, or two norms after one convolution
+    same = want.isfinite().all() and torch.allclose(want, got, rtol=1e-3, atol=1e-3*want.abs().max().item())
+    return folded if same else copy.deepcopy(module)
 
 # %% ../../nbs/api/21_training.features.ipynb #f6bbe694
 def depthwise(

@@ -137,8 +137,8 @@ class _Tuning:
         self.parts = [job.rows[~aside], job.rows[aside].drop_duplicates('path'), job.test]
         self.y, self.y_aside, self.y_test = (job.photos.codes(p) for p in self.parts)
         self.known = job.body.weights.origin != 'random'
-        net = fold_batchnorm(job.body.module, job.res) if self.known else job.body.module
-        self.net = copy.deepcopy(net) if net is job.body.module else net
+        module = job.body.module
+        self.net = fold_batchnorm(module, job.res) if self.known else copy.deepcopy(module)
         self.dtype, self.why = torch.float32, 'fp32'
         if self.known: self.dtype, self.why = training_precision(self.net, job.device)
         self.cut()

@@ -264,18 +264,32 @@ def test_folding_gives_the_same_features(arch, side):
 
 
 class Twice(nn.Module):
-    "A net that uses its layers twice."
-    def __init__(self):
+    "A net that uses its convolution twice, with the same norm after it or with another one."
+    def __init__(self, same=False):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.again = None if same else nn.BatchNorm2d(3)
         self.norm.running_mean += 1
 
-    def forward(self, x): return self.norm(self.conv(self.norm(self.conv(x)))).mean((2, 3))
+    def forward(self, x):
+        again = self.again or self.norm
+        return again(self.conv(self.norm(self.conv(x)))).mean((2, 3))
 
 
-def test_a_layer_used_twice_is_not_folded():
-    module, x = Twice().eval(), torch.randn(2, 3, 16, 16)
-    with torch.inference_mode(): torch.testing.assert_close(fold_batchnorm(module, 16)(x), module(x))
+@pytest.mark.parametrize('same', [False, True])
+def test_a_layer_used_twice_is_folded_only_with_its_norm(same):
+    module, x = Twice(same).eval(), torch.randn(2, 3, 16, 16)
+    folded = fold_batchnorm(module, 16)
+    with torch.inference_mode(): torch.testing.assert_close(folded(x), module(x), rtol=1e-4, atol=1e-5)
+    assert (not norms(folded)) == same and len(norms(module)) == 2-same
+    assert {id(p) for p in folded.parameters()}.isdisjoint(map(id, module.parameters())), 'shared weights'
+
+
+def test_a_body_that_is_not_folded_keeps_its_numbers(rows, cache, monkeypatch):
+    monkeypatch.setattr(features_room, 'precision', lambda device, module=None: torch.bfloat16)
+    body = Body(Twice().eval(), find_weights('efficientnet_lite0'), 'twice', 3)
+    Features(body, 64)(rows[:2])
+    assert {p.dtype for p in body.module.parameters()} == {torch.float32}
 
 
 def test_what_was_not_folded_is_not_unfolded():
