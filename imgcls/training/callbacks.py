@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from ..core import UserError, atomic
-from .features import depthwise, precision
+from ..engine import depthwise, precision
 
 # %% ../../nbs/api/24_training.callbacks.ipynb #790c13a5
 _NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d

@@ -28,6 +28,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from ..core import UserError, plural
+from ..engine import at_once, depthwise, keep_memory, layout, precision
 from .calibration import calibrate, fit_temperature, hold_out
 from imgcls.training.callbacks import (
     Autocast,
@@ -38,15 +39,7 @@ from imgcls.training.callbacks import (
     freeze_depthwise,
     training_precision,
 )
-from imgcls.training.features import (
-    at_once,
-    depthwise,
-    fold_batchnorm,
-    keep_memory,
-    layout,
-    norm_pairs,
-    precision,
-)
+from .features import fold_batchnorm, norm_pairs
 from .head import Fit, fit_head, score_logits
 from .learner import EpochLog, weighted_loss
 from .models import Body
@@ -195,7 +188,7 @@ def pixels(self: _Tuning):
 def below(self: _Tuning, x, views=1, between=None):
     "The activations at the cut, views × photos × …"
     job = self.job
-    how = dict(budget=MEMORY, label='lower body', between=between)
+    how = dict(budget=MEMORY, label='lower body', between=between, say=job.say)
     return cached_views(self.lower, x, job.body, views, job.seed, **how)
 
 # %% ../../nbs/api/28_training.finetune.ipynb #4e63478f

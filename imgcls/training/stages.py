@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..core import progress
-from .features import at_once, layout, precision
+from ..engine import at_once, engine, multiplications, precision
 from .models import Body
 from .tensors import augment, empty, normalised
 
@@ -59,17 +59,6 @@ def _spread(parts):
         if type(m) is nn.Sequential: yield from _spread([(f'{name}.{k}', c) for k, c in m.named_children()])
         else: yield name, m
 
-# %% ../../nbs/api/23_training.stages.ipynb #479a5f79
-def _work(module, x):
-    "Multiplications of each layer, by name."
-    work, names = {}, {m: name for name, m in module.named_modules()}
-    def count(m, _, out): work[names[m]] = out.numel()*m.weight[0].numel()
-    layers = [m for m in names if isinstance(m, (nn.Conv2d, nn.Linear))]
-    hooks = [m.register_forward_hook(count) for m in layers]
-    module(x)
-    for h in hooks: h.remove()
-    return work
-
 # %% ../../nbs/api/23_training.stages.ipynb #ac0f4563
 @torch.no_grad()
 def stages(
@@ -80,7 +69,7 @@ def stages(
     x = torch.linspace(-2, 2, 3*side*side, dtype=torch.float32).view(1, 3, side, side)
     parts = _follow(module, x)
     if parts is None: return [Stage('body', module, 1.)]
-    work, done, out = _work(module, x), 0, []
+    work, done, out = multiplications(module, x), 0, []
     for name, m in _spread(parts):
         done += sum(v for k, v in work.items() if k == name or k.startswith(f'{name}.'))
         out.append(Stage(name, m, done/sum(work.values())))
@@ -101,23 +90,18 @@ _PORTION = 64  # photos that a thread prepares at once
 
 
 @torch.inference_mode()
-def _through(module, x, prepare, out, seed=0, label=''):
+def _through(run, x, prepare, out, seed=0, label=''):
     "Send photos through the part below the cut, one thread a core, into `out`."
-    p, local, threads = next(module.parameters()), threading.local(), torch.get_num_threads()
-    few, order, on_cpu = at_once(p.device, p.dtype), layout(module, p.device), p.device.type == 'cpu'
-
     def one(i):
-        if on_cpu and not hasattr(local, 'ready'):
-            torch.set_num_threads(1)
-            local.ready = True
+        part = slice(i, i+_PORTION)
         with torch.inference_mode():
-            part = slice(i, i+_PORTION)
-            a = prepare(x[part], seed+i).to(p.device, p.dtype, memory_format=order)
-            for o, some in zip(out[part].split(few), a.split(few)): o[:] = module(some).to(o.device, o.dtype)
-    starts = range(0, len(x), _PORTION)
-    with ThreadPoolExecutor(threads if on_cpu else 1) as pool:
+            a = prepare(x[part], seed+i).to(run.device)
+            few = zip(out[part].split(len(run)), a.split(len(run)))
+            for o, some in few: o[:] = run(some).to(o.device, o.dtype)
+    starts, threads = range(0, len(x), _PORTION), torch.get_num_threads()
+    one_core = dict(initializer=torch.set_num_threads, initargs=(1,)) if run.device.type == 'cpu' else {}
+    with ThreadPoolExecutor(threads if one_core else 1, **one_core) as pool:
         for _ in progress(pool.map(one, starts), total=len(starts), label=label): pass
-    torch.set_num_threads(threads)
 
 # %% ../../nbs/api/23_training.stages.ipynb #7b6c4fa9
 def cached_views(
@@ -129,17 +113,18 @@ def cached_views(
     budget: float = 1e9,  # bytes that may be in memory
     label: str = '',  # of the progress bar
     between: Callable | None = None,  # called with the photos' own activations before other views are made
+    say: Callable = lambda text: None,  # gets one-line messages
 ) -> torch.Tensor:  # views × n × channels × height × width, float16 (or bfloat16)
     "Return the activations at the cut, for each view of each photo."
     device, w = x.device, body.weights
-    dtype, order = precision(device, lower), layout(lower, device)
-    low = copy.deepcopy(lower).to(device, dtype, memory_format=order).eval()
-    one = torch.zeros(1, 3, *x.shape[2:], device=device, dtype=dtype)
-    with torch.inference_mode(): shape = low(one).shape[1:]
-    kept = torch.float16 if dtype == torch.float32 else dtype
-    out = empty((views, len(x), *shape), kept, budget).to(device)
+    dtype = precision(device, lower)
+    shape = at_once(device, dtype), *x.shape[1:]
+    low, kept = copy.deepcopy(lower).eval(), torch.float16 if dtype == torch.float32 else dtype
+    with torch.inference_mode(): one = low(next(low.parameters()).new_zeros(1, *x.shape[1:]))
+    run = engine(low, shape, device, dtype, views*len(x), say)
+    out = empty((views, len(x), *one.shape[1:]), kept, budget).to(device)
     for k in range(views):
         prepare = normalised(w.mean, w.std, augment if k else None)
-        _through(low, x, prepare, out[k], seed*1_000_003+k*7919, label)
+        _through(run, x, prepare, out[k], seed*1_000_003+k*7919, label)
         if between and not k: between(out[0])
     return out

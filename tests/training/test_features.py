@@ -1,9 +1,5 @@
 """Features are what the frozen body gives for a photo, whatever comes with it; none is computed twice."""
 import copy
-import os
-import platform
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -20,7 +16,6 @@ from imgcls.training.features import (
     Features,
     auto_resolution,
     fold_batchnorm,
-    keep_memory,
     to_pixels,
 )
 from imgcls.training.finetune import unfold_batchnorm
@@ -335,43 +330,6 @@ def test_unfolding_where_all_of_a_norm_is_switched_off():
     out = unfold_batchnorm(folded, module, 16)
     assert all(v.isfinite().all() for v in out.state_dict().values())
     with torch.inference_mode(): torch.testing.assert_close(out(x), folded(x), rtol=1e-4, atol=1e-4)
-
-
-# ---- memory
-
-def test_memory_is_kept_only_where_it_can_be(monkeypatch):
-    assert keep_memory() in (True, False)
-    calls = []
-    class Libc:
-        def mallopt(self, *a): return calls.append(a) or 1
-    monkeypatch.setattr(features_room.ctypes, 'CDLL', lambda name: Libc())
-    for system in ('', 'musl'):
-        monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: (system, '1'))
-        assert keep_memory() is False and not calls
-    monkeypatch.setattr(features_room.platform, 'libc_ver', lambda: ('glibc', '2.36'))
-    assert keep_memory() is True and {k for k, _ in calls} == {-1, -3, -8}
-
-
-@pytest.mark.skipif(not hasattr(os, 'fork') or platform.libc_ver()[0] != 'glibc', reason='settings of glibc')
-def test_large_memory_of_a_thread_is_used_again():
-    "Kept pages are not fetched anew; in a process of its own, because the settings can't be taken back."
-    program = """
-import resource, sys, threading
-import torch
-from imgcls.training.features import keep_memory
-if sys.argv[1] == 'keep': keep_memory()
-def use():
-    for _ in range(20): torch.ones(20_000_000)  # 80 MB, more than the pool of a thread holds
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def twice(): print(-use() + use())
-t = threading.Thread(target=twice)
-t.start()
-t.join()
-"""
-    def faults(how):
-        call = [sys.executable, '-c', program, how]
-        return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-    assert faults('keep') < faults('usual')/20
 
 
 # ---- what can't work

@@ -12,9 +12,10 @@ from torch import nn
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
+from imgcls.engine import depthwise
 from imgcls.training import finetune
 from imgcls.training.calibration import calibrate, fit_temperature, hold_out
-from imgcls.training.features import Features, depthwise
+from imgcls.training.features import Features
 from imgcls.training.finetune import choose, fit_tuned
 from imgcls.training.head import LossIsNaN
 from imgcls.training.models import find_weights, load_body
