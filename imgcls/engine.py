@@ -166,8 +166,9 @@ _WORTH_IT = 5e11  # multiplications
 
 def _pays_off(module, shape, device, dtype, photos):
     "Would ONNX Runtime be faster, were there a graph? And is it worth making one?"
+    usual = device.type == 'cpu' and dtype == torch.float32 and depthwise(module)
     there = find_spec('onnxruntime') and find_spec('onnxscript')
-    if device.type != 'cpu' or dtype != torch.float32 or not there or not depthwise(module): return False, False
+    if not (usual and there): return False, False
     a_photo = sum(multiplications(module, torch.zeros(1, *shape[1:])).values())
     return True, photos*a_photo >= _WORTH_IT
 

@@ -7,7 +7,6 @@ __all__ = ['Stage', 'stages', 'cut', 'cached_views']
 
 # %% ../../nbs/api/23_training.stages.ipynb #860badaa
 import copy
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
