@@ -1,11 +1,11 @@
-"""An earlier commit against this checkout: whole processes, cold caches, in turn; writes benchmarks/before.json.
+"""An earlier commit against this checkout, whole processes with cold caches; writes benchmarks/before.json.
 
     python benchmarks/before.py                   # all parts against COMMIT, twice each
     python benchmarks/before.py clothing --rounds 3 --usual-numbers
 
-The two are compared within one run, as a ratio (this checkout over the earlier commit), because absolute times
-drift. By default 16-bit numbers are switched off in both, so that a processor that has them counts as one that
-has none; `--usual-numbers` leaves them as they are. About 15 minutes on two cores.
+The two take turns within one run and are compared as a ratio (this checkout over the earlier commit), because
+absolute times drift. By default 16-bit numbers are switched off in both, so that a processor that has them
+counts as one that has none; `--usual-numbers` leaves them as they are. About 15 minutes on two cores.
 """
 import argparse
 import json

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFAULT', 'RunSpec', 'versions', 'machine', 'peak_mb', 'Shared', 'pairs', 'plan', 'read_run', 'set_aside',
-           'recipe_of', 'make_run']
+           'recipe_of', 'rows_of', 'make_run']
 
 # %% ../../nbs/api/32_studies.runs.ipynb #4a446a24
 import hashlib
@@ -33,7 +33,7 @@ from ..borrowed import as_before
 from ..core import UserError, atomic, full_path, listed, plural
 from ..data.table import Photos, check_photos, read_photos
 from .claims import Claim
-from .options import asked_sizes, check_enough, check_options
+from .options import asked_sizes, check_enough, check_options, share_needed
 from ..training.calibration import calibrate, overconfidence
 from ..training.features import Features, auto_resolution
 from ..training.head import LossIsNaN
@@ -163,21 +163,28 @@ def features_of(
     return feats
 
 # %% ../../nbs/api/32_studies.runs.ipynb #4772c9ba
+_MOST = .75  # share of the photos
+
+
 @patch
 def read(
     self: Shared,
     source,  # what `read_photos` takes
     feats: Features | None,  # to be computed in the same pass; where they have no resolution, they choose one
     sizes: list | None = None,  # those asked for; one for which there are too few files is refused at once
+    seeds: int = 1,  # draws of training photos
+    short: str = 'error',  # 'use-all': no size is refused
+    test: float = .2,  # as for `read_photos`
     **options,  # of `read_photos`
 ):
     "Read the photos of a study."
-    chosen, look = feats is not None and feats.res is None, feats or check_photos
+    chosen = feats is not None and feats.res is None
 
     def check(rows):
-        check_enough(rows, sizes)
-        return look(rows)
-    self.photos = read_photos(source, check=check, **options)
+        if short == 'error': check_enough(rows, sizes)
+        if feats is None: return check_photos(rows)
+        return (feats if share_needed(rows, sizes, seeds, test) > _MOST else feats.check)(rows)
+    self.photos = read_photos(source, check=check, test=test, **options)
     if feats is None or feats.res is None: return  # there was nothing to read
     who = feats.body.weights.arch, feats.body.sha
     if chosen: self.sides[who] = feats.res
@@ -361,10 +368,18 @@ def recipe_of(spec: RunSpec) -> Recipe:
     return find_recipe(replace(recipe, **spec.settings))[1]
 
 # %% ../../nbs/api/32_studies.runs.ipynb #3cf6e3f3
+def rows_of(
+    photos: Photos,  # of the study
+    spec: RunSpec,  # one of its runs
+) -> pd.DataFrame:  # the training photos
+    "Return the photos that a run learns from."
+    balance = 'none' if spec.balance == 'weights' else spec.balance
+    return photos.train(spec.size, spec.seed, balance, spec.short)
+
+
 def _job(spec, shared, resume, say, label):
     "All that a recipe needs for a run."
-    photos, weigh = shared.photos, spec.balance == 'weights'
-    rows = photos.train(spec.size, spec.seed, 'none' if weigh else spec.balance, spec.short)
+    photos, rows, weigh = shared.photos, rows_of(shared.photos, spec), spec.balance == 'weights'
     weights = np.array(photos.class_weights(rows)) if weigh else None  # a copy that torch may write to
     return Job(photos=photos, rows=rows, features=shared.features_of(spec), seed=spec.seed, weights=weights,
                resume=resume, say=say, label=label)

@@ -36,6 +36,7 @@ from imgcls.studies.runs import (
     plan,
     read_run,
     recipe_of,
+    rows_of,
     set_aside,
     versions,
 )
@@ -243,11 +244,11 @@ def _feats(found, res, method):
     return Features(body[0], res or body[1], method) if body else None
 
 
-def _read(shared, photos, found, sizes, res, how, **options):
-    "Read the photos, with their features in the same pass where a recipe learns on them."
+def _read(shared, photos, found, sizes, seeds, res, how, **options):
+    "Read the photos, with their features in the same pass where a recipe learns on most of them."
     source, options['classes'] = source_of(photos, options['classes'], sizes, options['test'])
-    fewest = sizes if how['short'] == 'error' else None
-    shared.read(source, _feats(found, res, how['method']), fewest, **options)
+    draws = max([seeds or r.seeds for _, r, _ in found if r.uses_features], default=1)
+    shared.read(source, _feats(found, res, how['method']), sizes, draws, how['short'], **options)
     if isinstance(photos, str) and photos == 'synth': shared.photos.name = shared.photos.origin = 'synth'
 
 # %% ../../nbs/api/33_studies.study.ipynb #7bb22bcc
@@ -310,9 +311,12 @@ def _show(st, slow, say):
     say(f'Next, which takes longer: {slow[0][1]}{more}. If you stop here, all of the above stays.')
 
 # %% ../../nbs/api/33_studies.study.ipynb #4f01ac5b
-def _features_ready(every, df):
-    "Compute what is missing, and say what the runs learn on."
-    for f in every:
+def _features_ready(shared, specs):
+    "Compute what is missing for these runs, and say what they learn on."
+    photos, needed = shared.photos, {}
+    for spec in specs: needed.setdefault(shared.features_of(spec), []).append(rows_of(photos, spec))
+    for f, rows in needed.items():
+        df = pd.concat([photos.test, *rows]).drop_duplicates('path')
         f.of(df)
         known = max(0, len(df)-f.computed)
         what = f'{f.body.weights.arch}, {f.res} pixels'
@@ -322,8 +326,7 @@ def _features_ready(every, df):
 def _make_all(out, todo, shared, say, show):
     "Make all runs of the plan; return a line for each that could not be finished."
     recipes, failed = [recipe_of(spec) for _, spec in todo], []
-    learn = [shared.features_of(spec) for (_, spec), r in zip(todo, recipes) if r.uses_features]
-    _features_ready(dict.fromkeys(learn), shared.photos.df)
+    _features_ready(shared, [spec for (_, spec), r in zip(todo, recipes) if r.uses_features])
     kinds = Counter(spec.recipe for _, spec in todo)
     step('Runs', ', '.join(f'{n} of {name}' for name, n in kinds.items()) or 'all were made before')
     quick, slow = ([t for t, r in zip(todo, recipes) if r.quick == q] for q in (True, False))
@@ -381,7 +384,7 @@ def study(
     asked = dict(recipes=recipe, archs=arch, weights=weights, epochs=epochs, shared=shared)
     found = pairs(**asked)
     step('Reading photos', str(photos) if isinstance(photos, str | Path) else '')
-    _read(shared, photos, found, sizes, res, how, classes=classes, test=test, burst=burst)
+    _read(shared, photos, found, sizes, seeds, res, how, classes=classes, test=test, burst=burst)
     specs = plan(shared.photos, sizes=sizes, res=res, seeds=seeds, **how, **asked)
     out = out or full_path(Path('studies')/(shared.photos.name or 'photos'))
     said = dict(recipe=recipe, arch=arch, weights=weights, epochs=epochs, sizes=sizes, seeds=seeds, res=res)

@@ -279,6 +279,22 @@ def _stamp(path):
     except OSError: return None
     return s.st_size, s.st_mtime_ns
 
+# %% ../../nbs/api/21_training.features.ipynb #fe000001
+@patch
+def _ready(self: Features, rows):
+    "Choose the resolution where there is none; what is known of photos: sha256 → width, height, look."
+    if self.res is None: self.res = auto_resolution(rows.path.tolist(), self.body)
+    return {sha: facts for sha, (_, _, *facts) in self._find().items()}
+
+
+@patch
+def check(
+    self: Features,
+    rows: pd.DataFrame,  # photos: a column path and any others
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # as `check_photos`
+    "Read the photos as `check_photos`, but decode none whose features are known; compute none."
+    return check_photos(rows, known=self._ready(rows))
+
 # %% ../../nbs/api/21_training.features.ipynb #c86e9a92
 @patch
 def __call__(
@@ -288,8 +304,7 @@ def __call__(
     "Read the photos, drop those that can't be used, and make sure that the features of all others are kept."
     start, threads = time.perf_counter(), torch.get_num_threads()
     stamps = {p: _stamp(p) for p in rows.path}
-    if self.res is None: self.res = auto_resolution(rows.path.tolist(), self.body)
-    known = {sha: facts for sha, (_, _, *facts) in self._find().items()}
+    known = self._ready(rows)
     if self.device.type == 'cpu': keep_memory()
     self._prepare(len(rows)-len(known))
     self._waiting, self._done = [], []

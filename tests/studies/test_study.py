@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -408,11 +409,25 @@ def test_weights_of_another_architecture(scenes, tmp_path, capsys):
 # nothing twice, and the same again
 
 def test_second_study_computes_no_feature(scenes, tmp_path, cache):
-    first, _ = small(scenes, tmp_path/'a')
+    first, _ = small(scenes, tmp_path/'a', sizes=(5, 10, 'all'))
     assert first.features['computed'] == 90
     second, _ = small(scenes, tmp_path/'b', sizes=(5, 10, 20, 'all'), seeds=2)
     assert second.features['computed'] == 0 and second.features['body'] == 0 and len(second.runs) == 8
     for r in first.runs.run: np.testing.assert_array_equal(first.probs(r), second.probs(r))
+
+
+@pytest.mark.parametrize('seeds, computed', [(1, 18+3*10), (2, None), (5, None)])
+def test_only_photos_that_a_run_needs_go_through_the_body(scenes, tmp_path, monkeypatch, seeds, computed):
+    def study_with(name, sizes):
+        monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/name))
+        return small(scenes, tmp_path/name/'study', sizes=sizes, seeds=seeds)[0]
+    some, every = study_with('some', (5, 10)), study_with('every', (5, 10, 'all'))
+    photos = some.photos
+    drawn = [photos.train(10, seed).path for seed in range(seeds)]
+    needed = len({*photos.test.path, *chain(*drawn)})
+    assert every.features['computed'] == 90 and some.features['computed'] == (needed if needed < 68 else 90)
+    assert computed in (None, needed)
+    for r in some.runs.run: np.testing.assert_array_equal(some.probs(r), every.probs(r))
 
 
 def test_moved_and_renamed_photos_are_known(own, tmp_path, cache):
