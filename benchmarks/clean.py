@@ -163,6 +163,8 @@ def main():
     print(f"{result['machine']}; {result['versions']}", flush=True)
     result['page'] = page = first_page(data)
     print(f"{page['photos']} photos: first candidate after {page['seconds']} s", flush=True)
+    if args.page: result = (json.loads(FILE.read_text()) if FILE.exists() else result) | dict(page=page)
+    FILE.write_text(json.dumps(result, indent=1)+'\n')
     if args.page: return
     for name, make in sets(data, args.seeds).items():
         r = result['sets'][name] = measure(*make())

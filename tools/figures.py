@@ -266,6 +266,27 @@ def _frozen_notes(bench):
         machine; ratios hold."""
 
 
+WORK = dict(
+    clothing='clothing, all photos, 224 px, one seed', some='… 20 and 100 a class', five='… with five seeds',
+    birds='CIFAR-10 bird, deer, frog, 100 to 5000 a class, 96 px, one seed')
+
+
+def before():
+    "Frozen studies as they are now against an earlier commit."
+    bench, lines, commits = _read('before'), [], set()
+    for numbers, parts in ((k, bench[k]) for k in ('32 bits', 'usual numbers') if k in bench):
+        for part, name in ((k, v) for k, v in WORK.items() if k in parts):
+            r = parts[part]
+            commits.add(r['commit'])
+            then, now = (median(x[who] for x in r['rounds']) for who in ('before', 'now'))
+            lines.append([name, numbers, f'{then:.0f}', f'{now:.0f}', f"{r['ratio']:.2f}"])
+    return _table(['', 'numbers', 'before, s', 'now, s', 'ratio'], lines)+'\n\n'+_prose(f"""
+        Seconds of whole processes, nothing cached, in turn with commit {', '.join(sorted(commits))}, before
+        frozen bodies ran on ONNX Runtime where that is faster, and before photos that no run needs were left
+        out. "32 bits": the processor's 16-bit numbers were switched off. `python benchmarks/before.py`
+        ({bench['machine']}, torch {bench['versions']['torch']}).""")
+
+
 def _found_row(name, r):
     known = ['', '', '']
     if r['wrong']: known = [f'{r[k]:.2f}' for k in ('precision', 'recall', 'average_precision')]
@@ -279,7 +300,10 @@ def found():
     head = ['', 'photos', 'wrong', 'suspected', 'precision', 'recall', 'average precision']
     return _table(head, rows)+'\n\n'+_prose(f"""
         Labels that are wrong on purpose: in the drawings, a share of each folder shows another animal; in
-        CIFAR-10, labels were swapped at random. `python benchmarks/clean.py` makes these figures
+        CIFAR-10, labels were swapped at random. With {bench['page']['photos']:,} clothing photos, whose
+        features are known, the cleaner shows its first photo {min(bench['page']['seconds']):.0f} to
+        {max(bench['page']['seconds']):.0f} s after it is called in a new process.
+        `python benchmarks/clean.py` makes these figures
         ({bench['machine']}, torch {bench['versions']['torch']}).""")
 
 
