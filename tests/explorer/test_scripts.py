@@ -74,10 +74,8 @@ def counted(grouped):
     order = lambda mask: [int(i) for i in np.lexsort((np.arange(400), -conf.astype(int))) if mask[i]]
     figures = c.per_class[FIGURES].astype(object).where(c.per_class[FIGURES].notna(), None).to_dict('records')
     number, pairs = c.classes.index, c.pairs[['true', 'predicted', 'count']].values
-    most = c.pairs[c.pairs['count'] == c.pairs['count'].max()]
     return dict(start=ExplorerHost(p).start(), run=run, counts=c.counts.tolist(), accuracy=c.accuracy,
                 pairs=[[number(t), number(q), n] for t, q, n in pairs], figures=figures,
-                largest=sorted([number(t), number(q)] for t, q in most[['true', 'predicted']].values)[0],
                 cells=[order((p.targets == t) & (best == 0)) for t in range(5)])
 
 
