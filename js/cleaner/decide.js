@@ -80,8 +80,7 @@ export function show(cl, item) {
   fetch(cl);
   const strip = cl.root.querySelector('.cl-strip'), held = strip?.contains(document.activeElement);
   cl.update();
-  if (!held) return;
-  /** @type {HTMLElement | null} */ (strip?.querySelector('[tabindex="0"]'))?.focus({ preventScroll: true });
+  if (held) /** @type {any} */ (strip?.querySelector('[tabindex="0"]'))?.focus({ preventScroll: true });
 }
 
 /** Ask for what is shown: the thumbnails of a page, the large photo, and the next one in advance.

@@ -62,10 +62,10 @@ export const box = (on, change, name) => html`<input type="checkbox" .checked=${
 
 /** Buttons of which one is pressed.
  * @type {(label: string, options: Option[], value: string, pick: (value: string) => void) => Html} */
-export const segment = (label, options, value, pick) => html`
-  <div class="ic-segment" role="group" aria-label=${label}>
-  ${options.map(([v, text, title]) => html`<button type="button" title=${title ?? nothing} data-value=${v}
-    aria-pressed=${v === value} @click=${() => pick(String(v))}>${text}</button>`)}</div>`;
+export const segment = (label, options, value, pick) => html`<div class="ic-segment" role="group"
+  aria-label=${label}>${options.map(([v, text, title]) => html`<button type="button" data-value=${v}
+    title=${title ?? nothing} aria-pressed=${v === value}
+    @click=${() => pick(String(v))}>${text}</button>`)}</div>`;
 
 /** A button that reads like a link. @type {(content: unknown, act: () => void) => Html} */
 export const link = (content, act) =>
@@ -115,9 +115,8 @@ export const tabs = (id, names, chosen, open, panel) => html`
     aria-labelledby="${id}-${name}" ?hidden=${name !== chosen}>${panel(name)}</div>`)}`;
 
 /** A table: the first column words, the others figures. @type {(heads: string[], rows: Html[]) => Html} */
-export const table = (heads, rows) => html`<table class="ic-table">
-  <thead><tr>${heads.map((text, i) =>
-    html`<th scope="col" class=${i ? 'ic-figure' : ''}>${text}</th>`)}</tr></thead>
+export const table = (heads, rows) => html`<table class="ic-table"><thead><tr>${heads.map((text, i) =>
+  html`<th scope="col" class=${i ? 'ic-figure' : ''}>${text}</th>`)}</tr></thead>
   <tbody>${rows}</tbody></table>`;
 
 /** Empty root and make it a card; keys pressed inside no longer reach JupyterLab's shortcuts (`d d` would

@@ -94,11 +94,12 @@ function compareWith(ex, i) {
 /** Button and list; the browser opens and closes it, and the style sheet puts it below the button.
  * @type {(ex: Explorer) => Html} */
 function exportMenu(ex) {
-  const id = `${ex.id}-export`;
+  const id = `${ex.id}-export`, { shown } = ex;
+  const items = shown && ITEMS.map(([text, run]) => html`<button type="button" popovertarget=${id}
+    popovertargetaction="hide" @click=${() => inLight(() => run(ex, shown))}>${text}</button>`);
   return html`<div class="ic-export">
-    <button type="button" popovertarget=${id} style="anchor-name: --${id}">Export</button><div id=${id} popover class="ic-menu" style="position-anchor: --${id}">${ITEMS.map(([text, run]) => html`
-      <button type="button" popovertarget=${id} popovertargetaction="hide"
-        @click=${() => inLight(() => { if (ex.shown) run(ex, ex.shown); })}>${text}</button>`)}</div></div>`;
+    <button type="button" popovertarget=${id} style="anchor-name: --${id}">Export</button>
+    <div id=${id} popover class="ic-menu" style="position-anchor: --${id}">${items}</div></div>`;
 }
 
 /** File name from data set, run and epoch (of a picture, the measure too), only characters that every system
