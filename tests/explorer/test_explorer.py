@@ -316,6 +316,29 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
 
 
 @pytest.mark.browser
+def test_measures_and_the_difference_keep_what_is_selected(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    row, col, _ = largest(st)
+    go_to(page, col, row)  # another cell than that which it opens on
+    chosen, title = cell(page).split(':')[0], page.inner_text('.ic-panel:not([hidden]) h3')
+    page.select_option('select >> nth=1', index=1)
+    page.get_by_role('tab', name='Photos').click()
+    page.get_by_role('slider', name='photo size').fill('240')
+    for step in ('difference', 'recall', 'other run', 'precision', 'difference', 'counts', 'this run'):
+        button = page.get_by_role('button', name=step, exact=True)
+        button.click()
+        assert button.get_attribute('aria-pressed') == 'true'
+        assert cell(page).split(':')[0] == chosen, step
+        assert page.locator('.ic-cell[aria-selected=true]').count() == 1, step
+        assert page.get_by_role('tab', name='Photos').get_attribute('aria-selected') == 'true', step
+        assert page.inner_text('.ic-panel:not([hidden]) h3') == title, step
+        assert page.get_by_role('slider', name='photo size').input_value() == '240', step
+    assert 'of this class' in page.inner_text('.ic-panel:not([hidden])')
+    page.get_by_role('button', name='difference').click()
+    page.get_by_text('only in the other').wait_for()  # the photos are those that one run alone has in this cell
+
+
+@pytest.mark.browser
 def test_wrong_labels_become_a_journal(st, closed, tmp_path):
     """In a file the browser keeps what is said, and a download is what the cleaner reads."""
     path = save_explorer(st, path=tmp_path/'explorer.html')
