@@ -44,7 +44,8 @@ def top_class(
 ) -> tuple[np.ndarray, np.ndarray]:  # classes (65535: none), and their probabilities in 65535ths
     "Return the most probable class of each photo."
     # torch, because NumPy is many times slower with 16-bit numbers
-    share, best = (x.numpy() for x in torch.from_numpy(np.asarray(probs)).float().max(-1))
+    share, best = (x.numpy() for x in torch.from_numpy(np.asarray(probs)).max(-1))
+    share = share.astype(np.float32)
     bad = ~np.isfinite(share)  # the largest is NaN where any is
     return np.where(bad, 65535, best), np.where(bad, 0, shares(np.nan_to_num(share)))
 
@@ -320,9 +321,11 @@ def photo(
                 nearest=alike, why=why, **self._decided([j])[0])
 
 # %% ../../nbs/api/43_explorer.host.ipynb #a43c0018
-def _last(answer, n):
-    "The part of a run that is about its last epoch; `n` photos."
-    return dict({k: b64(np.frombuffer(base64.b64decode(v), '<u2')[-n:]) for k, v in answer.items()}, epochs=1)
+def _ending(host, i, k):
+    "What `run` returns; of the last k epochs alone, where there are more."
+    probs = host.probs(i)
+    pred, conf = map(b64, top_class(probs[-k:]))
+    return dict(pred=pred, conf=conf, **(dict(epochs=k) if k < len(probs) else {}))
 
 
 def _largest_error(targets, predicted, conf, most=24):
@@ -343,9 +346,9 @@ def first(
 ) -> list:  # [call, arguments, answer]; empty where they would take more
     "Return the answers to what the page asks first."
     start = self.start()
-    i = start['start']
-    whole = self.run(i)
-    runs = [[['start', [], start], ['run', [i], run]] for run in (whole, _last(whole, start['n']))]
+    i, n = start['start'], start['n']
+    fits = [k for k in (start['runs'][i]['epochs'], 1) if k*n*16/3 <= limit]  # base64 of two numbers a photo
+    runs = ([['start', [], start], ['run', [i], _ending(self, i, k)]] for k in fits)
     known = next((run for run in runs if len(json.dumps(run)) <= limit), [])
     ids = _largest_error(self.predictions.targets, *top_class(self.probs(i)[-1])) if known else []
     if ids: known = [*known, ['photos', [ids], self._thumbs(ids, 112)]]

@@ -380,4 +380,4 @@ def test_a_test_photo_is_offered_again_under_the_label_it_keeps(tmp_path, action
     later.decide('0', f'{0:064x}', 'fox', action, new)
     again = apply_decisions(later, once, say=silent).test
     assert (again.corrected.item(), again.removed.item()) == (new, action if action == 'aside' else '')
-    assert apply_decisions(first, once, say=silent).test.corrected.item() == 'deer'  # made before: nothing new
+    assert apply_decisions(first, once, say=silent).test.corrected.item() == 'deer'  # made before

@@ -335,7 +335,7 @@ def test_measures_and_the_difference_keep_what_is_selected(st, closed, tmp_path)
         assert page.get_by_role('slider', name='photo size').input_value() == '240', step
     assert 'of this class' in page.inner_text('.ic-panel:not([hidden])')
     page.get_by_role('button', name='difference').click()
-    page.get_by_text('only in the other').wait_for()  # the photos are those that one run alone has in this cell
+    page.get_by_text('only in the other').wait_for()  # the photos that one run alone has in this cell
 
 
 @pytest.mark.browser
