@@ -311,6 +311,10 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
         tip = box(page, '.ic-tip:not([hidden])')
         assert tip[0] >= right or tip[2] <= left or tip[1] >= bottom or tip[3] <= top, 'it covers its cell'
         assert tip[0] >= 0 and tip[1] >= 0 and tip[2] <= 1400 and tip[3] <= 500
+    left, top, right, bottom = box(page, '.ic-grid')  # in its middle a cell that was not opened
+    page.mouse.move((left+right)/2, (top+bottom)/2)
+    page.locator('.ic-tip img').first.wait_for()
+    assert page.locator('.ic-tip img').count() == min(3, confusion(st, run=st.runs.run[0], epoch=1).counts[1, 1])
     page.mouse.move(0, 0)
     assert not page.locator('.ic-tip').is_visible()
 
