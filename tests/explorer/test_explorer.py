@@ -314,7 +314,8 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
     left, top, right, bottom = box(page, '.ic-grid')  # in its middle a cell that was not opened
     page.mouse.move((left+right)/2, (top+bottom)/2)
     page.locator('.ic-tip img').first.wait_for()
-    assert page.locator('.ic-tip img').count() == min(3, confusion(st, run=st.runs.run[0], epoch=1).counts[1, 1])
+    n = confusion(st, run=st.runs.run[0], epoch=1).counts[1, 1]
+    assert page.locator('.ic-tip img').count() == min(3, n)
     page.mouse.move(0, 0)
     assert not page.locator('.ic-tip').is_visible()
 
