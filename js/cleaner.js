@@ -1,8 +1,7 @@
 // The label cleaner: the widget, the page that stands alone, and what tests call.
 import { fileHost } from './cleaner/host.js';
 import { showCleaner } from './cleaner/page.js';
-import { opener } from './common/file.js';
-import { widget as newWidget } from './common/kernel.js';
+import { opener, widget as newWidget } from './common/kernel.js';
 
 export const show = showCleaner;
 export const open = opener(showCleaner, fileHost);

@@ -1,10 +1,9 @@
 // The confusion-matrix explorer: the widget, the page that stands alone, and what tests call.
-import { fileHost, replies } from './explorer/host.js';
+import { fileHost } from './explorer/host.js';
 import { showExplorer } from './explorer/page.js';
-import { opener } from './common/file.js';
-import { kernelHost, widget as newWidget } from './common/kernel.js';
+import { kernelHost, opener, widget as newWidget } from './common/kernel.js';
 
 export const show = showExplorer;
 export const open = opener(showExplorer, fileHost);
-export const widget = newWidget(showExplorer, replies);
+export const widget = newWidget(showExplorer);
 export { kernelHost };

@@ -40,24 +40,26 @@ interface Kernel {
 type Status = (msg: { content: { execution_state: string } }) => void;
 interface Question {
   call: string; args: unknown[]; resolve: (answer: unknown) => void; reject: (error: Error) => void;
-  quiet: boolean; number: number; since: number; state: string;
+  quiet: boolean; number?: number; since?: number; state?: string;
 }
 
 interface Photo { id: number; thumb: string | null; file: string; note?: string; typical?: Typical;
   mark?: Mark | null }
+type Pictures<P extends { id: number }> = import('./common/pictures.js').Pictures<P>;
 interface GalleryOf {
-  id: string; root: HTMLElement; ids: number[]; label: string;
+  id: string; root: HTMLElement; ids: number[]; label: string; pictures: Pictures<Photo>;
   lines: (photo: Photo) => unknown[]; open: (i: number) => void; update: () => void;
-  fetch: (ids: number[]) => Promise<Photo[]>;
 }
-interface Gallery extends GalleryOf { photos: Photo[]; at: number; busy: boolean; error: string }
+interface Gallery extends GalleryOf { shown: number; at: number }
+/** The lines of a journal that came with a page, and under which key the browser keeps others. */
+interface Kept { rows: Row[]; columns: string[]; key: string }
 
 // ---- explorer
 
-type Field = 'arch' | 'recipe' | 'size' | 'seed';
 type Mode = 'counts' | 'recall' | 'precision' | string;
 type Tab = 'photos' | 'class' | 'lists' | 'compare';
-interface Run { run: string; fields: Record<Field, string | number>; epochs: number }
+/** A run, and what tells it from the others in words. */
+interface Run { run: string; name: string; epochs: number }
 interface ExplorerData {
   title: string; note: string; classes: string[]; order: number[]; n: number; targets: string;
   groups: string | null; start: number; runs: Run[];
@@ -65,8 +67,8 @@ interface ExplorerData {
    * around have a heading? */
   journal: string; command?: string; headed?: boolean;
 }
-/** Of all epochs, or of the last `epochs`; base64 or numbers. */
-interface Predictions { pred: string | Uint16Array; conf: string | Uint16Array; epochs?: number }
+/** Of all epochs, or of the last `epochs`, as base64. */
+interface Predictions { pred: string; conf: string; epochs?: number }
 interface Counts { tp: number[]; fp: number[] }
 interface LargePhoto {
   image: string | null; file: string; note?: string; probs: [number, number][]; rest: number; why: string;
@@ -89,15 +91,17 @@ interface InsideExplorer {
   nearest: Record<number, [number, number][]>; train: { thumb: string | null; file: string; label: number }[];
   runs: { kept: number[]; pred: string; conf: string; top_index: string; top_p: string; pr: string;
     top?: { index: Uint16Array; p: Uint16Array }; curves?: Uint16Array }[];
-  journal?: { rows: Row[]; columns: string[]; key: string; sha256: string[] };
+  journal?: Kept & { sha256: string[] };
 }
 
 /** Test photos: how many, their classes, and which belong together. */
 interface Tested { C: number; n: number; targets: Uint16Array; groups: Uint32Array | null }
+/** Photos of class t that were taken for class p. */
+interface Pair { t: number; p: number; n: number }
 /** Predictions of one run at one epoch, counted. */
 interface Counted {
   pred: Uint16Array; conf: Uint16Array; counts: Int32Array; rows: Int32Array; cols: Int32Array;
-  right: number; none: number; n: number; interval?: Interval;
+  right: number; none: number; n: number; interval?: Interval; pairs?: Pair[];
 }
 interface View extends Counted { run: number; epoch: number }
 interface ClassFigures {
@@ -122,32 +126,33 @@ type Shorten = (name: string, px: number, size: number) => string;
 /** Photos that were chosen: a cell, those mistaken for class t, those of t that were missed, those without a
  * prediction. */
 interface Picked { kind: 'cell' | 'fp' | 'fn' | 'none'; t: number; p?: number }
-/** A filled tab. */
-interface Panel { view: () => unknown }
+/** What draws a filled tab. */
+type Panel = () => unknown;
 interface Acts {
-  update(): void; show(wait?: number): void; count(): void; redraw(): void; reorder(): void; fill(): void;
+  update(): void; show(wait?: number): void; redraw(): void; fill(): void;
   pick(pick: Picked): void; openClass(c: number): void;
 }
 interface Explorer extends Tested {
   root: HTMLElement; data: ExplorerData; host: ExplorerHost; names: string[]; id: string; act: Acts;
-  order: number[]; at: number[]; fields: Field[]; unique: boolean;
+  order: number[]; at: number[];
   measure: (text: string, size: number) => number; shorten: Shorten;
   /** What is chosen. */
   s: {
     run: number; epoch: number; other: number; mode: Mode; which: string; together: boolean;
-    t: number; p: number; pick: Picked | null; tab: Tab; cls: number; list: string; threshold: number; moved: 'mended' | 'broken';
-    exporting: boolean; tile: number; folded: boolean;
+    t: number; p: number; pick: Picked | null; tab: Tab; cls: number; list: string; threshold: number;
+    moved: 'mended' | 'broken'; tile: number; folded: boolean;
   };
   asked: number; loading: (Promise<void> | null)[];
   loaded: { pred: Uint16Array; conf: Uint16Array; from: number }[];
-  views: Map<string, View>; index?: { view: View; start: Int32Array; ids: Int32Array };
+  views: Map<string, View>;
   /** The run shown, at its epoch; the run compared with; which of them the matrix shows. */
-  a: View | null; b: View | null; shown: View | null; scene: Scene | null; g: Geometry | null;
+  a: View | null; b: View | null; shown: View | null; scene: Scene | null; g: Geometry;
   panels: Record<string, Panel>; status: unknown; said: string;
   playing: number; filling: number; dead: boolean;
-  /** Height of the matrix at most; thumbnails and decisions that are known; what the tooltip waits for. */
-  room: number; thumbs: Map<number, string | null>; marks: Map<number, Mark>; fetching: boolean; hovering: number;
-  el: { plot: HTMLElement; canvas: HTMLCanvasElement; grid: HTMLElement; tip: HTMLElement };
+  /** Height of the matrix at most; thumbnails that are known; what the tooltip waits for. */
+  room: number; pictures: Pictures<Photo>; hovering: number;
+  el: { plot: HTMLElement; canvas: HTMLCanvasElement; grid: HTMLElement; tip: HTMLElement;
+    there: HTMLElement };
 }
 
 // ---- cleaner
@@ -181,9 +186,8 @@ interface CleanerHost {
 /** A line of the journal: time, photo, sha256, old, new, reason, action. */
 type Row = string[];
 /** What `imgcls.cleaning.cleaner` writes into a page. */
-interface InsideCleaner {
+interface InsideCleaner extends Kept {
   data: CleanerData; thumbs: (string | null)[]; missing: string; photos: [path: string, sha256: string][];
-  rows: Row[]; columns: string[]; key: string;
   typical: [label: string, photos: { id: number | null, thumb: string }[]][];
 }
 type FilterName = 'label' | 'split' | 'kind';
@@ -199,8 +203,6 @@ interface Cleaner {
   marks: Map<number, Mark>; undo: number; redo: number;
   /** Selected, to be decided about at once. */
   chosen: Set<number>;
-  thumbs: Map<number, Photo>; wanted: Set<number>;
-  large: Map<number, Large>; asked: Map<number, Promise<Large>>;
-  frame: { src: string | null; note: string; done: boolean; typical?: Typical };
+  pictures: Pictures<Photo>; large: Pictures<Large & { id: number }>;
   message: unknown; error: string; spoken: string; busy: boolean; gone: boolean;
 }

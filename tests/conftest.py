@@ -230,13 +230,25 @@ def serving(home, *options, **env):
 
 
 @pytest.fixture(scope='session')
-def lab(lab_command, own_cache, tmp_path_factory):
-    "JupyterLab with nothing of the user's settings, in a folder with a study of a few photos called `st`."
+def lab_study(own_cache):
+    "A study of a few photos; the workers of one run make it once."
+    from filelock import FileLock
+
     from imgcls.data.synth import synth_folder
     from imgcls.studies.study import study
+    made = own_cache.with_name('lab-study')
+    with FileLock(f'{made}.lock'):
+        if not made.exists():
+            study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen',
+                  arch='cifar_net', weights='random', epochs=2, res=32, seeds=1, out=made, say=lambda _: None)
+    return made
+
+
+@pytest.fixture(scope='session')
+def lab(lab_command, lab_study, tmp_path_factory):
+    "JupyterLab with nothing of the user's settings, in a folder with a study of a few photos called `st`."
     home = tmp_path_factory.mktemp('lab')
-    study(synth_folder(per_class=30, side=64, wrong=.15), sizes=[5, 20], recipe='frozen', arch='cifar_net',
-          weights='random', epochs=2, res=32, seeds=1, out=home/'st', say=lambda _: None)
+    shutil.copytree(lab_study, home/'st')
     _, options, config = lab_command
     with serving(home, *options, JUPYTER_CONFIG_PATH=config) as lab: yield lab
 

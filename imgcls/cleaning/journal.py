@@ -54,9 +54,13 @@ def _fates(decisions, df):
     corrected, fate = _noted(df, 'corrected'), ['']*len(df)
     label = corrected.where(corrected != '', df.label).astype(str).tolist()
     was = _noted(df, 'was').where(corrected == '', df.label).tolist()
+    # a test photo keeps its label, and is offered under it again, whatever has been noted
+    offered = df.label.where(corrected != '').tolist()
     at, unknown, stale = df.groupby('sha256').indices, 0, 0
     for r in decisions.to_dict('records'):
         rows = at.get(r['sha256'], ())
+        for i in rows:
+            if isinstance(offered[i], str) and one_line(offered[i]) == r['old']: label[i] = offered[i]
         mine = [i for i in rows if one_line(label[i]) == r['old']]
         unknown += not len(rows)
         # a row whose old label it names got this decision before

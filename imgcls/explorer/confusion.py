@@ -297,12 +297,13 @@ def confusion(
 # %% ../../nbs/api/40_explorer.confusion.ipynb #e83b6e8e
 def _shades(counts):
     "Colours of cells and of their text: blue on the diagonal, orange for mistakes, white where nothing is."
-    fill, ink = (np.full(counts.shape, colour, object) for colour in ('white', 'black'))
+    fill, ink = np.ones((*counts.shape, 4)), np.full(counts.shape, 'black', object)
     on = np.eye(len(counts), dtype=bool)
     for ramp, cells in (('right', on), ('wrong', ~on)):
-        most = counts[cells].max(initial=0)
-        for t, p in np.argwhere(cells & (counts > 0)):
-            fill[t, p], ink[t, p] = shade(ramp, .12+.88*counts[t, p]/most)
+        colours, inks = zip(*(shade(ramp, i/100) for i in range(101)))
+        some = cells & (counts > 0)
+        at = np.round(12+88*counts[some]/counts[some].max(initial=1)).astype(int)
+        fill[some], ink[some] = to_rgba_array(colours)[at], np.array(inks)[at]
     return fill, ink
 
 # %% ../../nbs/api/40_explorer.confusion.ipynb #a1c0f009
@@ -315,7 +316,7 @@ def _plain(name):
 def _draw(ax, counts, classes, title):
     "One matrix."
     k, (fill, ink) = len(classes), _shades(counts)
-    ax.imshow(to_rgba_array(fill.ravel()).reshape(k, k, 4), interpolation='nearest')
+    ax.imshow(fill, interpolation='nearest')
     if k <= 15:
         size = 9 if k <= 8 else 7
         for t, p in np.argwhere(counts > 0):

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 
 from ..core import UserError, image, plural
 from .confusion import confusion, plot_confusion, predictions
-from .host import ExplorerHost, top_class
+from .host import ExplorerHost, run_names, top_class
 from .page import LiveWidget, static, still
 from ..studies.study import Study
 
@@ -50,17 +50,11 @@ def _cell_photos(host, i, epoch, true, pred, most=24):
     return f"<p><b>{plural(len(ids), 'photo')}</b>{more}</p>" + (''.join(tiles) or '<p>No photos here.</p>')
 
 # %% ../../nbs/api/44_explorer.widget.ipynb #a44c0005
-def _run_name(r):
-    "A run in a few words, for a drop-down."
-    photos = 'all photos' if r['size'] == 'all' else f"{r['size']} photos a class"
-    return f"{r['arch']}, {r['recipe']}, {photos}, seed {r['seed']}" if r['recipe'] else r['run']
-
-
 def _choices(p):
     "The drop-downs and the slider: run, epoch, true class, predicted class."
     first = p.run()
     last = int(p.runs.epochs[first])
-    runs = [(_run_name(r), i) for i, r in enumerate(p.runs.to_dict('records'))]
+    runs = [(name, i) for i, name in enumerate(run_names(p.runs))]
     run = widgets.Dropdown(options=runs, value=first, description='run')
     epoch = widgets.IntSlider(min=1, max=last, value=last, description='epoch', continuous_update=False)
     names = [*zip(p.classes, range(len(p.classes)))]

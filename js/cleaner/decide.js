@@ -1,12 +1,44 @@
-// Deciding, undoing, moving on, and which photo is shown.
+// Deciding, undoing, moving on, which photo is shown, and all this in words.
 import { html } from 'lit-html';
-import { makeList, nextUndecided, placeOf } from './list.js';
-import { askFor } from './pictures.js';
-import { about, kindWords, plain, said } from './words.js';
-import { messageOf } from '../common/parts.js';
+import { KINDS, makeList, nextUndecided, placeOf } from './list.js';
+import { name, saving } from '../common/parts.js';
+import { PAGE } from '../common/pictures.js';
 import { number, plural } from '../common/text.js';
 
-export const PAGE = 24; // thumbnails shown, and asked for, at once
+/** Decisions and their keys; those in front may be about several photos at once.
+ * @type {[what: string, key: string][]} */
+export const DECISIONS = [['take', 'S'], ['keep', 'K'], ['aside', 'A'], ['relabel', 'R'], ['delete', 'D']];
+
+/** @type {[string[], string][]} */
+export const KEYS = [[['S'], 'take the suggestion'], [['K'], 'keep the label as it is'],
+  [['R'], 'relabel: choose another class'], [['A'], 'set aside: not sure, look again later'],
+  [['D'], 'delete: the photo is of no use'], [['U'], 'undo'], [['Y', 'Shift U'], 'redo'],
+  [['L', '→'], 'next photo'], [['J', '←'], 'photo before'], [['Home', 'End'], 'first and last photo'],
+  [['X'], 'select the photo; what you decide is then about all that are selected'],
+  [['Shift →', 'Shift ←'], 'select on the way'], [['Esc'], 'clear the selection'],
+  [['Page Up', 'Page Down'], 'turn the pages of thumbnails'], [['?'], 'show these keys']];
+
+/** @type {Record<string, string>} */
+const DONE = { keep: 'kept', delete: 'to be deleted', aside: 'set aside' };
+
+/** @type {(kind: string) => string} */
+export const kindWords = kind => KINDS[kind] || kind;
+
+/** What was decided about a photo, as plain text. @type {(mark?: Mark) => string} */
+export const plain = mark => (mark?.action === 'relabel' ? `relabelled to ${mark.new}`
+  : mark ? DONE[mark.action] ?? mark.action : 'not decided yet');
+
+/** The same for a page. @type {(mark?: Mark) => unknown} */
+export const said = mark =>
+  (mark?.action === 'relabel' ? html`relabelled: ${name(mark.new)}` : plain(mark));
+
+/** The same for a thumbnail. @type {(mark: Mark) => unknown} */
+export const brief = mark => (mark.action === 'relabel' ? html`→ ${name(mark.new, 16)}`
+  : mark.action.replace('keep', 'kept'));
+
+/** A photo and what is said of it, or how many. @type {(items: Item[], what: unknown) => Html} */
+const about = (items, what) =>
+  html`${items.length === 1 ? name(items[0].file, 40) : plural(items.length, 'photo')}: ${what}`;
 
 /** All candidates, also those that did not fit into a widget's state. @type {(cl: Cleaner) => number} */
 export const total = ({ data }) => data.items.length + (data.more || 0);
@@ -26,15 +58,12 @@ export function extend(cl, to) {
 }
 
 /** Say something below the photo. @type {(cl: Cleaner, message: unknown) => void} */
-export function tell(cl, message) {
-  cl.message = message;
-  cl.update();
-}
+export const tell = (cl, message) => { cl.message = message; cl.update(); };
 
 /** Take over what the host says is in force. @type {(cl: Cleaner, answer: InForce) => void} */
 export function take(cl, { decisions, undo, redo }) {
-  cl.marks = new Map(Object.entries(decisions).map(([id, mark]) => [Number(id), mark]));
-  Object.assign(cl, { undo, redo });
+  const marks = new Map(Object.entries(decisions).map(([id, mark]) => [Number(id), mark]));
+  Object.assign(cl, { marks, undo, redo });
 }
 
 /** Show a candidate, large, and the page of thumbnails it is on.
@@ -48,11 +77,20 @@ export function show(cl, item) {
     const place = `${i + 1} of ${cl.list.length}`, to = item.suggestion && `, suggestion ${item.suggestion}`;
     cl.spoken = `${place}: ${item.file}, labelled ${item.label}${to}, ${why}. ${mark}.`;
   } else cl.spoken = cl.marks.size && cl.marks.size === total(cl) ? 'All candidates are decided.' : '';
-  askFor(cl, item, thumbnails(cl));
+  fetch(cl);
   const strip = cl.root.querySelector('.cl-strip'), held = strip?.contains(document.activeElement);
   cl.update();
-  if (!held) return;
-  /** @type {HTMLElement | null} */ (strip?.querySelector('[tabindex="0"]'))?.focus({ preventScroll: true });
+  if (held) /** @type {any} */ (strip?.querySelector('[tabindex="0"]'))?.focus({ preventScroll: true });
+}
+
+/** Ask for what is shown: the thumbnails of a page, the large photo, and the next one in advance.
+ * @type {(cl: Cleaner) => Promise<void>} */
+async function fetch(cl) {
+  const { item, list } = cl, next = list[placeOf(cl, item) + 1];
+  cl.pictures.see(thumbnails(cl).map(o => o.id));
+  if (!item) return;
+  await cl.large.see([item.id]);
+  if (next && !cl.gone && cl.item === item) cl.large.see([next.id]);
 }
 
 /** The candidates whose thumbnails are shown. @type {(cl: Cleaner) => Item[]} */
@@ -63,7 +101,7 @@ export function turn(cl, by) {
   const to = cl.page + by;
   if (to < 0 || to * PAGE >= cl.list.length) return;
   cl.page = to;
-  askFor(cl, cl.item, thumbnails(cl));
+  fetch(cl);
   cl.update();
 }
 
@@ -91,21 +129,10 @@ export function filter(cl, f) {
  * @type {(cl: Cleaner, call: () => Promise<InForce>, done: (answer: InForce) => void) => Promise<void>} */
 async function send(cl, call, done) {
   if (cl.busy) return;
-  cl.busy = true;
   const slow = setTimeout(() => tell(cl, 'Saving …'), 400);
-  try {
-    const answer = await call();
-    if (cl.gone) return;
-    take(cl, answer);
-    cl.error = '';
-    done(answer);
-  } catch (error) {
-    Object.assign(cl, { message: '', error: `Not saved: ${messageOf(error)}` });
-    cl.update();
-  } finally {
-    clearTimeout(slow);
-    cl.busy = false;
-  }
+  await saving(cl, call, answer => { if (!cl.gone) { take(cl, answer); done(answer); } });
+  clearTimeout(slow);
+  if (cl.error) tell(cl, '');
 }
 
 /** What a decision makes of a candidate. @type {(item: Item, action: string, to: string) => Mark} */
@@ -147,7 +174,7 @@ function goOn(cl, items, words) {
 }
 
 /** Undo or redo, and show the photo it was about. @type {(cl: Cleaner, call: 'undo' | 'redo') => void} */
-function back(cl, call) {
+export function back(cl, call) {
   if (!cl[call]) return tell(cl, `There is nothing to ${call}.`);
   const { marks } = cl;
   send(cl, () => cl.host[call](), ({ last, message }) => {
@@ -158,19 +185,4 @@ function back(cl, call) {
       : about([item], said(cl.marks.get(item.id)))}. ` : ''}${message || ''}`;
     show(cl, [item, cl.item].find(o => o && cl.at.has(o.id)) ?? cl.list[0] ?? null);
   });
-}
-
-/** What a button or key does, about those that are selected or else the one shown; relabel() lets a class be
- * chosen.
- * @type {(cl: Cleaner, what: string, relabel: (cl: Cleaner) => void) => void} */
-export function act(cl, what, relabel) {
-  const { item } = cl, chosen = cl.data.items.filter(({ id }) => cl.chosen.has(id));
-  const some = !chosen.length && item ? [item] : chosen;
-  if (what === 'undo' || what === 'redo') return back(cl, what);
-  if (chosen.length && (what === 'relabel' || what === 'delete'))
-    return tell(cl, 'That goes for one photo at a time; Esc clears the selection.');
-  if (what === 'relabel') return relabel(cl);
-  if (what === 'take' && !some.some(o => o.suggestion))
-    return tell(cl, 'There is no suggestion; R lets you choose a class.');
-  return some.length ? decide(cl, some, what) : undefined;
 }

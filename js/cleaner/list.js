@@ -4,20 +4,19 @@
 export const KINDS = { label: 'likely wrong label', duplicate: 'near-duplicate under another label',
   outlier: 'unlike every class', blurred: 'blurred', dark: 'very dark', bright: 'very bright', tiny: 'tiny' };
 
+/** What each filter looks at. @type {Record<FilterName, (item: Item) => string[]>} */
+const VALUES = { label: o => [o.label], split: o => [o.split], kind: o => o.reasons.map(r => r.kind) };
+
 /** Values of the filters with how many candidates have each. Drop-downs hold positions in these lists, so
  * that any text may be the name of a class.
  * @type {(data: CleanerData) => Cleaner['choices']} */
 export function choices({ items, classes }) {
-  /** @type {(of: (item: Item) => string[], order: (v: string) => number) => [string, number][]} */
-  const list = (of, order) => {
-    /** @type {Map<string, number>} */
-    const n = new Map();
-    for (const item of items) for (const v of new Set(of(item))) n.set(v, (n.get(v) || 0) + 1);
-    return [...n].sort(([a], [b]) => order(a) - order(b) || (a < b ? -1 : 1));
+  /** @type {(field: FilterName, order?: string[]) => [string, number][]} */
+  const list = (field, order) => {
+    const all = Map.groupBy(items.flatMap(item => [...new Set(VALUES[field](item))]), v => v);
+    return (order ?? [...all.keys()].sort()).filter(v => all.has(v)).map(v => [v, all.get(v)?.length ?? 0]);
   };
-  const kinds = Object.keys(KINDS), at = new Map(classes.map((c, i) => [c, i]));
-  const label = list(o => [o.label], v => at.get(v) ?? classes.length), split = list(o => [o.split], () => 0);
-  return { label, split, kind: list(o => o.reasons.map(r => r.kind), v => kinds.indexOf(v) + 1 || 99) };
+  return { label: list('label', classes), split: list('split'), kind: list('kind', Object.keys(KINDS)) };
 }
 
 /** The candidates that pass the filters: worst first, by the reason where one is chosen.
@@ -25,9 +24,8 @@ export function choices({ items, classes }) {
 export function filtered(items, f, marks) {
   /** @type {(item: Item) => number} */
   const score = item => Math.max(...item.reasons.filter(r => r.kind === f.kind).map(r => r.score));
-  const list = items.filter(o => (f.label === null || o.label === f.label)
-    && (f.split === null || o.split === f.split)
-    && (f.kind === null || o.reasons.some(r => r.kind === f.kind))
+  const fields = /** @type {FilterName[]} */ (Object.keys(VALUES));
+  const list = items.filter(o => fields.every(k => f[k] === null || VALUES[k](o).includes(f[k]))
     && (f.show === 'all' || marks.has(o.id) === (f.show === 'decided')));
   return f.kind === null ? list : list.sort((a, b) => score(b) - score(a)); // the sort is stable
 }
@@ -68,12 +66,7 @@ export const ACTIONS = ['relabel', 'keep', 'aside', 'delete'];
 /** How many photos of each class were relabelled, kept, set aside and deleted.
  * @type {(items: Item[], marks: Map<number, Mark>) => [label: string, counts: number[]][]} */
 export function tally(items, marks) {
-  /** @type {Map<string, number[]>} */
-  const of = new Map();
-  for (const { id, label } of items) {
-    const at = ACTIONS.indexOf(marks.get(id)?.action ?? '');
-    if (at < 0) continue;
-    of.set(label, (of.get(label) ?? [0, 0, 0, 0]).map((n, k) => n + Number(k === at)));
-  }
-  return [...of];
+  const by = Map.groupBy(items.filter(({ id }) => marks.has(id)), o => o.label);
+  return [...by].map(([label, some]) =>
+    [label, ACTIONS.map(action => some.filter(({ id }) => marks.get(id)?.action === action).length)]);
 }

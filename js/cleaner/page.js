@@ -2,14 +2,13 @@
 import { html, nothing, render } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { repeat } from 'lit-html/directives/repeat.js';
-import { PAGE, act, choose, extend, filter, move, show, take, thumbnails, total, turn } from './decide.js';
-import { download, ending } from './end.js';
-import { pressed } from './keys.js';
-import { choices, makeList, nextUndecided, placeOf } from './list.js';
-import { help, relabel } from './windows.js';
-import { DECISIONS, brief, kindWords, plain, said } from './words.js';
-import { card, link, name, note, segment, select, thumb } from '../common/parts.js';
-import { fixed, number } from '../common/text.js';
+import { DECISIONS, brief, choose, extend, filter, kindWords, move, plain, said, show, take, tell, thumbnails,
+  total, turn } from './decide.js';
+import { help, press, pressed } from './keys.js';
+import { ACTIONS, choices, makeList, nextUndecided, placeOf, tally } from './list.js';
+import { box, card, link, messageOf, name, note, segment, select, table, thumb } from '../common/parts.js';
+import { PAGE, Pictures } from '../common/pictures.js';
+import { fixed, number, plural } from '../common/text.js';
 
 /** A button with its key on it.
  * @type {(text: unknown, key: string, click: () => void, about?: { off?: boolean, pressed?: boolean,
@@ -23,15 +22,14 @@ const button = (text, key, click, { off, pressed, what, name, classes } = {}) =>
 /** Title, counter, undo and redo. @type {(cl: Cleaner) => Html} */
 function head(cl) {
   const { data, marks } = cl, all = total(cl);
-  const save = () => button(`Download ${data.journal}`, '', () => download(cl), { classes: 'cl-save' });
   return html`<header class="ic-head cl-head">
     <div class="ic-title"><h2>${name(data.title, Infinity)}</h2>${data.note && note(data.note)}</div>
     <div class="cl-tools">
       <progress aria-label="decided" max=${Math.max(1, all)} .value=${live(marks.size)}></progress>
       <span class="cl-count">decided ${number(marks.size)} of ${number(all)}</span>
-      ${button('Undo', 'U', () => act(cl, 'undo', relabel), { off: !cl.undo })}
-      ${button('Redo', 'Y', () => act(cl, 'redo', relabel), { off: !cl.redo })}
-      ${data.live ? '' : save()}
+      ${button('Undo', 'U', () => press(cl, 'undo'), { off: !cl.undo })}
+      ${button('Redo', 'Y', () => press(cl, 'redo'), { off: !cl.redo })}
+      ${data.live ? '' : button(`Download ${data.journal}`, '', () => download(cl), { classes: 'cl-save' })}
       ${button('Keys', '?', () => help(cl), { classes: 'cl-help' })}</div></header>`;
 }
 
@@ -55,10 +53,8 @@ function filters(cl) {
 
 /** @type {(reason: Reason) => Html} */
 const reason = ({ kind, score, text }) => html`<li><strong>${kindWords(kind)}</strong>
-  <span class="cl-score">score ${fixed(score, 2)}</span>
-  <span class="cl-bar" aria-hidden="true"><i
-  style="width: ${100 * Math.max(0, Math.min(1, score))}%"></i></span> <bdi class="cl-why"
-    dir="auto">${text}</bdi></li>`;
+  <span class="cl-score">score ${fixed(score, 2)}</span><span class="cl-bar" aria-hidden="true"><i
+  style="width: ${100 * Math.max(0, score)}%"></i></span><bdi class="cl-why" dir="auto">${text}</bdi></li>`;
 
 const NOTED = 'A test photo: it stays in the test as it is; what you decide is only noted.';
 const MEANS = html`Set aside leaves the photo out of training for now, Delete for good. The file stays; only
@@ -72,13 +68,15 @@ const classOf = (what, label, photos, classes = '') => html`<div ?hidden=${!labe
 
 /** The photo, and what is known of it. @type {(cl: Cleaner, item: Item) => Html} */
 function stage(cl, item) {
-  const { frame: { src, note, done, typical = [[], []] }, list } = cl, i = placeOf(cl, item),
-    mark = cl.marks.get(item.id);
+  const { list, large } = cl, i = placeOf(cl, item), mark = cl.marks.get(item.id);
+  const photo = large.known.get(item.id), small = cl.pictures.known.get(item.id); // until the large one comes
+  const src = photo ? photo.image : small?.thumb, typical = (photo ?? small)?.typical ?? [[], []];
+  const note = photo ? photo.note || 'The photo is gone.' : large.error || small?.note || 'Loading …';
   /** @type {(text: string, name: string, key: string, by: number) => Html} */
   const step = (text, name, key, by) =>
     button(text, key, () => move(cl, Math.max(0, i) + by), { name, classes: 'cl-step' });
   return html`<section class="cl-stage" aria-label="candidate">
-    <div class="cl-frame" aria-busy=${!done}>
+    <div class="cl-frame" aria-busy=${!photo && !large.error}>
       <img alt="photo labelled ${item.label}" decoding="async" ?hidden=${!src} src=${src || nothing}>
       <span class="cl-gone" .textContent=${src ? '' : note}></span></div>
     <div class="cl-about">
@@ -94,6 +92,8 @@ function stage(cl, item) {
     </div></section>`;
 }
 
+const NONE = 'No suggestion';
+
 /** What can be decided: about the photo shown, or about those that are selected.
  * @type {(cl: Cleaner) => Html | ''} */
 function decisions(cl) {
@@ -102,12 +102,11 @@ function decisions(cl) {
   const took = mark?.action === 'relabel' && mark.new === to;
   const now = took ? 'take' : mark?.action, as = size ? 'suggested' : name(to || '', 24);
   /** @type {Record<string, unknown>} */
-  const texts = { take: size || to ? html`Relabel as ${as}` : 'No suggestion', aside: 'Set aside',
+  const texts = { take: size || to ? html`Relabel as ${as}` : NONE, aside: 'Set aside',
     keep: html`Keep<span class="cl-wide"> ${size ? 'the labels' : name(item?.label ?? '', 24)}</span>`,
     relabel: html`Other<span class="cl-wide"> class</span> …`, delete: 'Delete' };
   const buttons = DECISIONS.slice(0, size ? 3 : undefined).map(([what, key]) => button(texts[what], key,
-    () => act(cl, what, relabel), { what, pressed: size ? undefined : what === now,
-      off: what === 'take' ? !size && !to : undefined, classes: what === 'take' ? 'cl-main' : undefined }));
+    () => press(cl, what), { what, pressed: size ? undefined : what === now, off: texts[what] === NONE }));
   const clear = () => choose(cl, cl.data.items, false);
   return html`<div class="cl-decide" role="group" aria-label="decide">
     ${size ? html`<p class="cl-selected">${number(size)} selected</p>` : ''}${buttons}
@@ -126,22 +125,51 @@ function nobody(cl) {
 
 /** A thumbnail with what was decided. @type {(cl: Cleaner, item: Item, reached: boolean) => Html} */
 function tile(cl, item, reached) {
-  const mark = cl.marks.get(item.id), photo = cl.thumbs.get(item.id), { id, file, label } = item;
+  const { id, file, label } = item, mark = cl.marks.get(id), photo = cl.pictures.known.get(id);
   /** @type {(event: MouseEvent) => void} */
   const click = ({ shiftKey }) => {
-    if (shiftKey) extend(cl, placeOf(cl, item)); else move(cl, placeOf(cl, item));
+    (shiftKey ? extend : move)(cl, placeOf(cl, item));
     cl.root.querySelector('.cl-frame')?.scrollIntoView({ block: 'nearest' });
   };
-  const pick = (/** @type {Checked} */ event) => choose(cl, [item], event.target.checked);
-  return html`<li><button type="button" class="cl-tile" title=${file} data-id=${id}
-    tabindex=${reached ? 0 : -1} aria-current=${cl.item === item ? 'true' : nothing}
-    aria-label="${file}, labelled ${label}, ${plain(mark)}" @click=${click}>
-    <span class="cl-picture">${photo ? thumb(photo.thumb, photo.note) : ''}</span>
-    <span class="cl-mark" ?hidden=${!mark}
-      data-mark=${mark?.action ?? 'none'}>${mark ? brief(mark) : ''}</span>
-    <span class="cl-line">${name(label, 18)}</span></button>
-    <label class="cl-pick"><input type="checkbox" tabindex="-1" aria-label="select ${file}"
-      .checked=${live(cl.chosen.has(id))} @change=${pick}></label></li>`;
+  const done = mark && html`<span class="cl-mark" data-mark=${mark.action}>${brief(mark)}</span>`;
+  return html`<li><button type="button" class="cl-tile" title=${file} data-id=${id} @click=${click}
+    aria-current=${cl.item === item ? 'true' : nothing} tabindex=${reached ? 0 : -1}
+    aria-label="${file}, labelled ${label}, ${plain(mark)}">
+    <span class="cl-picture">${photo && thumb(photo.thumb, photo.note)}</span>${done}
+    <span class="cl-line">${name(label, 18)}</span></button><label class="cl-pick">${
+      box(cl.chosen.has(id), on => choose(cl, [item], on), `select ${file}`)}</label></li>`;
+}
+
+/** Save the journal as a file. @type {(cl: Cleaner) => void} */
+const download = cl => void cl.host.export().catch(error => { cl.error = messageOf(error); cl.update(); });
+
+/** @type {(cl: Cleaner, line: string) => void} */
+const copy = (cl, line) => {
+  const done = navigator.clipboard?.writeText(line) ?? Promise.reject(new Error());
+  done.then(() => tell(cl, 'Copied.'), () => tell(cl, 'This browser lets no page copy: select the line.'));
+};
+
+/** The summary. @type {(cl: Cleaner) => Html} */
+function ending(cl) {
+  const { data, marks } = cl, rows = tally(data.items, marks), left = total(cl) - marks.size;
+  const all = ACTIONS.map((_, k) => rows.reduce((n, [, counts]) => n + counts[k], 0));
+  /** @type {(label: unknown, counts: number[]) => Html} */
+  const row = (label, counts) => html`<tr><th scope="row">${label}</th>
+    ${counts.map(n => html`<td class="ic-figure">${n ? number(n) : '–'}</td>`)}</tr>`;
+  const lines = data.commands.map(([what, line]) => html`<li>${what}: <span
+    class="cl-command"><code>${line}</code> <button type="button" aria-label="Copy: ${what}"
+      @click=${() => copy(cl, line)}>Copy</button></span></li>`);
+  const go = () => show(cl, nextUndecided(cl, -1) ?? cl.list[0] ?? null);
+  return html`<section class="cl-end" aria-label="summary">
+    <h3>${left ? `${number(left)} of ${plural(total(cl), 'candidate')} are not decided yet`
+      : `All ${plural(total(cl), 'candidate')} are decided`}</h3>
+    ${rows.length ? html`<div class="cl-tally" tabindex="0" role="region" aria-label="decisions by class">${
+      table(['class', 'relabelled', 'kept', 'set aside', 'deleted'],
+        [row('all', all), ...rows.map(([label, counts]) => row(name(label, 40), counts))])}</div>` : ''}
+    <p>${data.live ? html`The decisions are in ${name(data.journal, Infinity)}.` : html`<button type="button"
+      class="cl-main" @click=${() => download(cl)}>Download ${data.journal}</button> Then, in the folder where
+      it lies:`}</p><ol>${lines}</ol>
+    <button type="button" @click=${go}>${left ? 'Go on' : 'Look at them again'}</button></section>`;
 }
 
 /** The pages of thumbnails. @type {(cl: Cleaner) => Html} */
@@ -149,14 +177,12 @@ function strip(cl) {
   const { list, page, chosen } = cl, items = thumbnails(cl), from = page * PAGE, to = from + items.length;
   const reached = cl.item && items.includes(cl.item) ? cl.item : items[0];
   const all = items.length > 0 && items.every(({ id }) => chosen.has(id));
-  return html`
-    <div class="cl-pages" ?hidden=${!list.length}>
-      <button type="button" aria-label="thumbnails before" aria-disabled=${!from}
-      @click=${() => turn(cl, -1)}>‹</button> <span>${number(from + 1)}–${number(to)} of
-      ${number(list.length)}</span> <button type="button" aria-label="thumbnails after"
-        aria-disabled=${to >= list.length} @click=${() => turn(cl, 1)}>›</button>
-      <label class="ic-check cl-all"><input type="checkbox" .checked=${live(all)}
-        @change=${() => choose(cl, items, !all)}>Select all on this page</label></div>
+  const place = `${number(from + 1)}–${number(to)} of ${number(list.length)}`;
+  return html`<div class="cl-pages" ?hidden=${!list.length}>
+      ${button('‹', '', () => turn(cl, -1), { name: 'thumbnails before', off: !from })} <span>${place}</span>
+      ${button('›', '', () => turn(cl, 1), { name: 'thumbnails after', off: to >= list.length })}
+      <label class="ic-check cl-all">${
+        box(all, on => choose(cl, items, on))}Select all on this page</label></div>
     <ul class="cl-strip" aria-label="candidates">
       ${repeat(items, item => item.id, item => tile(cl, item, item === reached))}</ul>
     <p class="cl-foot">${cl.data.live ? 'Every decision is written at once; the photos stay as they are.'
@@ -165,17 +191,17 @@ function strip(cl) {
 }
 
 /** @type {(cl: Cleaner) => Html} */
-function main(cl) {
-  if (cl.item) return stage(cl, cl.item);
-  const { data: { items }, marks } = cl;
-  return cl.list.length || (items.length && marks.size === total(cl)) ? ending(cl) : nobody(cl);
-}
+const main = cl => (cl.item ? stage(cl, cl.item)
+  : cl.list.length || (cl.data.items.length && cl.marks.size === total(cl)) ? ending(cl) : nobody(cl));
 
 /** @type {(cl: Cleaner) => Html} */
-const page = cl => html`${head(cl)}${filters(cl)}<div class="cl-body">${main(cl)}${decisions(cl)}
-  <p class="cl-message" role="status">${cl.message}</p>
-  <p class="ic-error" role="alert" ?hidden=${!cl.error}>${cl.error}</p>${strip(cl)}</div>
+function page(cl) {
+  const wrong = cl.error || cl.pictures.error;
+  return html`${head(cl)}${filters(cl)}<div class="cl-body">${main(cl)}${decisions(cl)}
+    <p class="cl-message" role="status">${cl.message}</p>
+    <p class="ic-error" role="alert" ?hidden=${!wrong}>${wrong}</p>${strip(cl)}</div>
   <div class="ic-hidden" aria-live="polite">${cl.spoken}</div>`;
+}
 
 /** Draw the page; where the button goes that has the focus, the page gets it, and keys still act.
  * @type {(cl: Cleaner) => void} */
@@ -210,22 +236,16 @@ export function showCleaner(root, data, host) {
     root, data, host, update: () => draw(cl),
     f: { label: null, split: null, kind: null, show: 'all' }, choices: choices(data), places: new Map(),
     byId: new Map(), list: [], at: new Map(), item: null, page: 0, marks: new Map(), undo: 0, redo: 0,
-    chosen: new Set(),
-    thumbs: new Map((data.thumbs || []).map((/** @type {Photo} */ photo) => [photo.id, photo])),
-    wanted: new Set(), large: new Map(), asked: new Map(), frame: { src: null, note: '', done: false },
+    chosen: new Set(), pictures: new Pictures(ids => host.photos(ids), () => draw(cl)),
+    large: new Pictures(async ([id]) => [{ ...await host.photo(id), id }], () => draw(cl), 40),
     message: '', error: '', spoken: '', busy: false, gone: false,
   };
+  cl.pictures.keep(data.thumbs || []);
   /** @type {(event: Event) => void} */
   const key = event => pressed(cl, /** @type {KeyboardEvent} */ (event));
   const keys = data.live ? root : document;
   keys.addEventListener('keydown', key);
   update(cl, data);
-  return {
-    update: now => update(cl, now),
-    destroy() {
-      cl.gone = true;
-      keys.removeEventListener('keydown', key);
-      render(nothing, root);
-    },
-  };
+  const destroy = () => { cl.gone = true; keys.removeEventListener('keydown', key); render(nothing, root); };
+  return { update: now => update(cl, now), destroy };
 }

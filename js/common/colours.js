@@ -24,45 +24,32 @@ const theme = (colours, { right, wrong, better, worse }) => ({
 });
 const light = theme(palette.colours, palette.ramps);
 const dark = theme({ ...palette.colours, ...palette.dark }, palette['dark-ramps']);
-let now = light;
 
 // What is painted next is painted with these; they change when the page turns dark.
 export let { colours, softInk, ramps, swatches } = light;
 
 /** @type {(theme: Theme) => void} */
-function take(theme) {
-  now = theme;
-  ({ colours, softInk, ramps, swatches } = theme);
-}
+const take = theme => { ({ colours, softInk, ramps, swatches } = theme); };
 
 /** Do something in light colours: pictures for a file are for white paper.
  * @type {(act: () => void) => void} */
 export function inLight(act) {
-  const before = now;
+  const before = { colours, softInk, ramps, swatches };
   take(light);
   try { act(); } finally { take(before); }
 }
 
-/** Paint in the colours that the style sheet gives `root`, and again when they change: JupyterLab's theme is
- * an attribute of the page. Returns what ends it.
+/** What paints in the colours that the style sheet gives `root`, and again where they are other ones than
+ * before; to be called when they may have changed.
  * @type {(root: HTMLElement, redraw: () => void) => () => void} */
-export function followTheme(root, redraw) {
-  const system = matchMedia('(prefers-color-scheme: dark)');
-  const wanted = () => {
-    const scheme = getComputedStyle(root).colorScheme;
-    return scheme === 'dark' || (scheme !== 'light' && system.matches) ? dark : light;
-  };
-  let mine = wanted();
-  take(mine);
-  const look = () => {
-    if (wanted() === mine) return;
-    take(mine = wanted());
+export function themed(root, redraw) {
+  /** @type {Theme | null} */
+  let mine = null;
+  return () => {
+    const scheme = getComputedStyle(root).colorScheme, system = matchMedia('(prefers-color-scheme: dark)');
+    const now = scheme === 'dark' || (scheme !== 'light' && system.matches) ? dark : light;
+    if (now === mine) return;
+    take(mine = now);
     redraw();
   };
-  const watch = new MutationObserver(look);
-  for (const el of [document.documentElement, document.body]) watch.observe(el, { attributes: true });
-  system.addEventListener('change', look);
-  const placed = new ResizeObserver(look); // a widget may be drawn before it stands in its page
-  placed.observe(root);
-  return () => { watch.disconnect(); placed.disconnect(); system.removeEventListener('change', look); };
 }

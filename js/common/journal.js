@@ -1,16 +1,15 @@
 // The journal of decisions in a page that stands alone: its lines, and where the browser keeps them.
+import { csv, flat, save } from './text.js';
 
 /** What is in force after the lines of a journal: undo takes back the last, redo brings it again.
  * @type {(rows: Row[]) => { done: Row[], undone: Row[] }} */
 export function replay(rows) {
   /** @type {Row[]} */
-  const done = [];
-  /** @type {Row[]} */
-  let undone = [];
+  const done = [], undone = [];
   for (const row of rows) {
-    const action = row[6], from = action === 'undo' ? done : undone, last = from[from.length - 1];
-    if (action !== 'undo' && action !== 'redo') { done.push(row); undone = []; }
-    else if (last) { from.pop(); (action === 'undo' ? undone : done).push(last); }
+    if (row[6] === 'undo') undone.push(...done.splice(-1));
+    else if (row[6] === 'redo') done.push(...undone.splice(-1));
+    else { done.push(row); undone.length = 0; }
   }
   return { done, undone };
 }
@@ -24,39 +23,54 @@ export function together(stack, action) {
   return rows.slice(0, other < 0 ? rows.length : other).map(row => [...row.slice(0, 6), action]);
 }
 
-/** The clock on the wall, as Python writes it. @type {() => string} */
-export function clock() {
-  const now = new Date();
-  return new Date(now.getTime() - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
-}
+/** How the journal knows a photo: its content and its label. @type {(row: Row) => string} */
+export const aboutOf = row => `${row[2]} ${row[3]}`;
 
-/** The lines that this browser keeps under `key`; `kept` is false where it keeps nothing. */
-export class Store {
-  /** @param {string} key */
-  constructor(key) {
-    this.key = key;
-    this.kept = true;
-    /** @type {Row[]} */
-    this.rows = [];
+/** The lines that came with a page, and those that this browser keeps; `kept`: does it? */
+export class Journal {
+  kept = true;
+  /** @type {Row[]} */
+  mine = [];
+
+  /** @param {Kept} page */
+  constructor(page) { this.page = page; }
+
+  /** All lines; another window may have decided meanwhile. @type {() => Row[]} */
+  rows() {
+    const { rows, key } = this.page;
+    try { if (this.kept) this.mine = JSON.parse(localStorage.getItem(key) || '[]') || []; } catch {
+      this.kept = false;
+    }
+    return [...rows, ...this.mine];
   }
 
-  /** Another window may have decided meanwhile. @type {() => Row[]} */
-  load() {
-    try {
-      if (this.kept) this.rows = JSON.parse(localStorage.getItem(this.key) || '[]') || [];
-    } catch { this.kept = false; }
-    return this.rows;
+  /** What can be undone and redone, and what is in force about each photo. */
+  state() {
+    const { done, undone } = replay(this.rows());
+    return { done, undone, marks: new Map(done.map(row => [aboutOf(row), { action: row[6], new: row[4] }])) };
   }
 
-  /** Add lines; throws where there is no room left. @type {(rows: Row[]) => void} */
-  add(rows) {
-    const before = this.load();
-    this.rows = [...before, ...rows];
-    try { if (this.kept) localStorage.setItem(this.key, JSON.stringify(this.rows)); } catch (error) {
+  /** Add lines, with the clock on the wall as Python writes it; throws where there is no room left.
+   * @type {(added: Row[]) => Row[]} */
+  add(added) {
+    this.rows();
+    const before = this.mine, time = new Date().toLocaleString('sv').replace(' ', 'T');
+    this.mine = [...before, ...added.map(row => [time, ...row.slice(1).map(flat)])];
+    try { if (this.kept) localStorage.setItem(this.page.key, JSON.stringify(this.mine)); } catch (error) {
       this.kept = error instanceof DOMException && error.name === 'QuotaExceededError';
-      if (!this.kept) return;
-      this.rows = before;
+      if (!this.kept) return added;
+      this.mine = before;
       throw new Error('this browser has no room left; download and clear what other pages keep');
     }
+    return added;
   }
+
+  /** Undo or redo. @type {(action: 'undo' | 'redo') => Row[]} */
+  back(action) {
+    const { done, undone } = this.state();
+    return this.add(together(action === 'undo' ? done : undone, action));
+  }
+
+  /** Offer the journal as a file. @type {(name: string) => void} */
+  save(name) { save(name, csv([this.page.columns, ...this.rows()], '\n')); }
 }

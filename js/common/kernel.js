@@ -1,6 +1,6 @@
-// The shell for anywidget: questions go to the kernel as messages and replies come back. What the page asks
-// first travels with the widget's state, so it is drawn while the kernel is busy with the next cells, and
-// where there is none.
+// The shells: a page that stands alone, and anywidget. There questions go to the kernel as messages and
+// replies come back. What the page asks first travels with the widget's state, so it is drawn while the
+// kernel is busy with the next cells, and where there is none.
 import { html, render } from 'lit-html';
 import { failure, messageOf } from './parts.js';
 
@@ -15,13 +15,12 @@ const GONE = ['dead', 'terminating', 'restarting', 'autorestarting'];
 /** A host whose every method asks the kernel: host.photos(ids) sends {id, call: 'photos', args: [ids]}. A
  * busy kernel is waited for. Where it is gone, or has answered others since and not this question, the
  * question is lost: it is asked again, with the same id, by retry() or with the next one. tell(text, lost)
- * says what is waited for. `change` turns the answers of some calls into what the page wants.
- * @type {(model: Model, tell: (text: string, lost?: boolean) => void,
- *   change?: Record<string, (answer: any) => any>) => { host: any, retry: () => void, close: () => void,
- *   ask: (call: string, args: unknown[], quiet?: boolean) => Promise<any> }} */
-export function kernelHost(model, tell, change = {}) {
-  /** @type {(call: string, args: unknown[]) => string} */
-  const key = (call, args) => JSON.stringify([call, args]);
+ * says what is waited for.
+ * @type {(model: Model, tell: (text: string, lost?: boolean) => void) => { host: any, retry: () => void,
+ *   close: () => void, ask: (call: string, args: unknown[], quiet?: boolean) => Promise<any> }} */
+export function kernelHost(model, tell) {
+  /** @type {(...asked: [call: string, args: unknown[]]) => string} */
+  const key = (...asked) => JSON.stringify(asked);
   /** @type {[string, unknown[], unknown][]} */
   const first = model.get('first') || [];
   const known = new Map(first.map(([call, args, answer]) => [key(call, args), answer]));
@@ -41,12 +40,12 @@ export function kernelHost(model, tell, change = {}) {
   }
 
   const stop = () => { clearInterval(clock); clock = 0; };
+  const loud = () => [...waiting.values()].filter(question => !question.quiet);
 
   function lose() {
     stop();
     [lost, tried] = [true, ''];
-    const loud = [...waiting.values()].some(question => !question.quiet);
-    tell(loud ? LOST : '', loud);
+    tell(loud().length ? LOST : '', loud().length > 0);
   }
 
   /** Ask again what was lost. */
@@ -67,35 +66,31 @@ export function kernelHost(model, tell, change = {}) {
       await kernel.requestCommInfo({ target_name: 'imgcls' });
       probe = 'answered';
       await new Promise(done => setTimeout(done, 1000 * model.get('patience')));
-      if ([...waiting.values()].some(q => q.number < before && q.state !== 'busy')) lose();
+      if ([...waiting.values()].some(q => (q.number ?? 0) < before && q.state !== 'busy')) lose();
     } catch { if (waiting.size) lose(); }
     probe = '';
   }
 
   /** Twice a second, while a question waits: say why, or that it is lost. */
   function look() {
-    const { kernel } = manager, asked = [...waiting.values()], loud = asked.filter(q => !q.quiet);
-    /** @type {(some: Question[]) => number} */
-    const age = some => Math.max(0, ...some.map(q => Date.now() - q.since));
+    const { kernel } = manager, now = Date.now(), some = loud();
+    /** @type {(some: Question[], time: number) => boolean} */
+    const since = (some, time) => some.some(q => now - (q.since ?? now) >= time);
     if (kernel === null || (kernel && GONE.includes(kernel.status))) return lose();
-    if (kernel && !probe && age(asked) >= 1000) seeWhetherFree(kernel);
-    if (age(loud) < 1000) return tell(tried);
-    if (!kernel) return tell(age(loud) > 30000 ? SILENT : tried, age(loud) > 30000);
+    if (kernel && !probe && since([...waiting.values()], 1000)) seeWhetherFree(kernel);
+    if (!kernel) return since(some, 30000) ? tell(SILENT, true) : tell(tried);
     const offline = (kernel.connectionStatus || 'connected') !== 'connected';
-    const queued = loud.some(q => q.state !== 'busy');
-    return tell(offline ? OFFLINE : probe === 'sent' && queued ? BUSY : tried);
+    const busy = probe === 'sent' && some.some(q => q.state !== 'busy');
+    return tell(!since(some, 1000) ? tried : offline ? OFFLINE : busy ? BUSY : tried);
   }
 
   /** @type {(msg: { id: string, result?: unknown, error?: string }) => void} */
   const heard = ({ id, result, error }) => {
     const question = waiting.get(id);
-    if (!question) return;
-    waiting.delete(id);
+    if (!waiting.delete(id) || !question) return;
     if (error === undefined) question.resolve(result); else question.reject(new Error(error));
     tried = '';
-    if (waiting.size) return;
-    stop();
-    tell('');
+    if (!waiting.size) { stop(); tell(''); }
   };
   model.on('msg:custom', heard);
   /** @type {(call: string, args: unknown[], quiet?: boolean) => Promise<any>} */
@@ -103,8 +98,7 @@ export function kernelHost(model, tell, change = {}) {
     const k = key(call, args);
     /** @type {(resolve: (answer: unknown) => void, reject: (error: Error) => void) => void} */
     const wait = (resolve, reject) => {
-      const id = `${mine}-${next++}`;
-      const question = { call, args, quiet, resolve, reject, number: 0, since: 0, state: '' };
+      const id = `${mine}-${next++}`, question = { call, args, quiet, resolve, reject };
       waiting.set(id, question);
       if (lost) return retry();
       clock ||= window.setInterval(look, 500);
@@ -112,11 +106,10 @@ export function kernelHost(model, tell, change = {}) {
     };
     const answer = known.has(k) ? known.get(k) : await new Promise(wait);
     known.delete(k); // who asks again wants to know what it is now
-    return change[call] ? change[call](answer) : answer;
+    return answer;
   };
-  /** @type {(_: unknown, call: string | symbol) => unknown} */
-  const method = (_, call) => (typeof call === 'string' && call !== 'then'
-    ? (/** @type {unknown[]} */ ...args) => ask(call, args) : undefined);
+  /** @type {(_: unknown, call: string | symbol) => (...args: unknown[]) => Promise<any>} */
+  const method = (_, call) => (...args) => ask(String(call), args);
   const close = () => { model.off('msg:custom', heard); waiting.clear(); stop(); };
   return { host: new Proxy({}, { get: method }), ask, retry, close };
 }
@@ -125,36 +118,27 @@ export function kernelHost(model, tell, change = {}) {
  * @type {Map<string, Model>} */
 const newest = /** @type {any} */ (globalThis)[Symbol.for('imgcls')] ??= new Map();
 
-/** A view of `model`, which takes the place of what is in `box`. A page with
- * `update` learns what has changed since the widget's state was made. Returns retry() and end().
- * @type {(show: Show, model: Model, box: HTMLElement, tell: (text: string, lost?: boolean) => void,
- *   change?: Record<string, (answer: any) => any>) => { retry: () => void, end: () => void }} */
-function view(show, model, box, tell, change) {
-  const root = document.createElement('div');
-  /** @type {Page | null} */
-  let shown = null;
-  let gone = false;
+/** A view of `model`, which takes the place of what is in `box`. A page with `update` learns what has changed
+ * since the widget's state was made. Returns retry() and end().
+ * @type {(show: Show, model: Model, box: HTMLElement, tell: (text: string, lost?: boolean) => void) =>
+ *   { retry: () => void, end: () => void }} */
+function view(show, model, box, tell) {
+  const root = document.createElement('div'), { host, ask, retry, close } = kernelHost(model, tell);
   root.className = 'imgcls';
   box.replaceChildren(root);
-  const { host, ask, retry, close } = kernelHost(model, tell, change);
-  /** @type {(data: any) => void} */
-  const begin = data => {
-    if (gone) return;
-    shown = show(root, data, host);
-    const { update } = shown;
-    if (update) ask('start', [], true).then(now => { if (!gone) update(now); }, () => {});
-  };
-  ask('start', []).then(begin, error => { if (!gone) render(failure(messageOf(error)), root); });
-  return { retry, end: () => { gone = true; close(); shown?.destroy(); } };
+  const page = ask('start', []).then(data => show(root, data, host));
+  page.then(({ update }) => update && ask('start', [], true).then(update, () => {}),
+    error => render(failure(messageOf(error)), root));
+  return { retry, end: () => { close(); page.then(({ destroy }) => destroy(), () => {}); } };
 }
 
 /** What anywidget calls: `show(root, data, host)` draws what the kernel or the widget's state says there is.
  * A view that has lost its kernel has a button: it asks again, or becomes a view of the widget that the cell
  * has made since. Where the widget lives, the picture of it for saved notebooks is hidden.
- * @type {(show: Show, change?: Record<string, (answer: any) => any>) => {
+ * @type {(show: Show) => {
  *   initialize: (widget: { model: Model }) => void,
  *   render: (widget: { model: Model, el: HTMLElement }) => () => void }} */
-export const widget = (show, change) => ({
+export const widget = show => ({
   initialize({ model }) { newest.set(model.get('shows')[0], model); },
   render({ model, el }) {
     const [what, id] = model.get('shows'), still = `.ic-still-${id}`;
@@ -168,17 +152,25 @@ export const widget = (show, change) => ({
       if (now.get('shows')[1] === shown.get('shows')[1]) return current.retry();
       current.end();
       tell('');
-      current = view(show, shown = now, box, tell, change);
+      current = view(show, shown = now, box, tell);
     };
     /** @type {(text: string, lost?: boolean) => void} */
     const tell = (text, lost) => {
       const before = line.textContent;
-      const button = lost && html` <button type="button" @click=${reconnect}>Reconnect</button>`;
-      render(html`${text}${button || ''}`, line);
+      render(lost ? html`${text} <button type="button" @click=${reconnect}>Reconnect</button>` : text, line);
       line.hidden = !text;
       if (lost && line.textContent !== before) line.scrollIntoView({ block: 'nearest' });
     };
-    let current = view(show, model, box, tell, change);
+    let current = view(show, model, box, tell);
     return () => current.end();
   },
 });
+
+/**
+ * What a page calls to begin: draw in the element called `name` what its JSON says, with a host made from it.
+ * @type {(show: Show, host: (inside: any) => any) => (name: string) => void}
+ */
+export const opener = (show, host) => name => {
+  const inside = JSON.parse(document.getElementById(`${name}-data`)?.textContent || '');
+  show(/** @type {HTMLElement} */ (document.getElementById(name)), inside.data, host(inside));
+};

@@ -1,6 +1,6 @@
 // Parts that the explorer and the cleaner share. lit-html puts text into the page as text nodes and
 // attributes only.
-import { html, nothing } from 'lit-html';
+import { html, nothing, render } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { cut } from './text.js';
 
@@ -25,6 +25,16 @@ export const failure = text => html`<p class="ic-error" role="alert">${text}</p>
 /** The message of what was thrown. @type {(thrown: unknown) => string} */
 export const messageOf = thrown => (thrown instanceof Error ? thrown.message : String(thrown));
 
+/** Shows what `ask` fetches as `draw` draws it, and `before` until it is here; asked when first looked at.
+ * @type {<T>(ask: () => Promise<T>, draw: (got: T) => () => unknown, update: () => void,
+ *   before?: () => unknown) => () => unknown} */
+export function later(ask, draw, update, before = () => busy()) {
+  let shown = before, asked = /** @type {unknown} */ (null);
+  const look = () => ask().then(got => { shown = draw(got); })
+    .catch(error => { shown = () => failure(messageOf(error)); }).then(update);
+  return () => { asked ??= look(); return shown(); };
+}
+
 /** A thumbnail, or a grey field that says why there is none.
  * @type {(src: string | null, why?: string) => Html} */
 export const thumb = (src, why) => (src ? html`<img class="ic-thumb" src=${src} alt="" decoding="async">`
@@ -37,12 +47,25 @@ export const select = (label, options, value, pick) => html`<label class="ic-fie
     ${options.map(([v, text]) => html`<option value=${String(v)} title=${text} dir="auto"
       .selected=${live(String(v) === String(value))}>${cut(String(text), 60)}</option>`)}</select></label>`;
 
+/** A slider. @type {(value: number, slide: (value: number) => void, about: { min: number, max: number,
+ *   step?: number, label?: string, says?: string, off?: boolean }) => Html} */
+export const slider = (value, slide, { min, max, step = 1, label, says, off }) => html`<input type="range"
+  min=${min} max=${max} step=${step} aria-label=${label ?? nothing} aria-valuetext=${says ?? nothing}
+  ?disabled=${off} .value=${live(String(value))}
+  @input=${(/** @type {Chosen} */ event) => slide(Number(event.target.value))}>`;
+
+/** A box to tick, for a label around it; with a `name`, the tab key passes it by.
+ * @type {(on: boolean, change: (on: boolean) => void, name?: string) => Html} */
+export const box = (on, change, name) => html`<input type="checkbox" .checked=${live(on)}
+  aria-label=${name ?? nothing} tabindex=${name ? -1 : nothing}
+  @change=${(/** @type {Checked} */ event) => change(event.target.checked)}>`;
+
 /** Buttons of which one is pressed.
  * @type {(label: string, options: Option[], value: string, pick: (value: string) => void) => Html} */
-export const segment = (label, options, value, pick) => html`
-  <div class="ic-segment" role="group" aria-label=${label}>
-  ${options.map(([v, text, title]) => html`<button type="button" title=${title ?? nothing} data-value=${v}
-    aria-pressed=${v === value} @click=${() => pick(String(v))}>${text}</button>`)}</div>`;
+export const segment = (label, options, value, pick) => html`<div class="ic-segment" role="group"
+  aria-label=${label}>${options.map(([v, text, title]) => html`<button type="button" data-value=${v}
+    title=${title ?? nothing} aria-pressed=${v === value}
+    @click=${() => pick(String(v))}>${text}</button>`)}</div>`;
 
 /** A button that reads like a link. @type {(content: unknown, act: () => void) => Html} */
 export const link = (content, act) =>
@@ -54,8 +77,19 @@ export function move(key, i, n, columns) {
   /** @type {Record<string, number>} */
   const where = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns,
     Home: 0, End: n - 1 };
-  const to = where[key];
-  return to === undefined ? -1 : to < 0 || to >= n ? i : to;
+  const to = where[key] ?? -1;
+  return key in where && (to < 0 || to >= n) ? i : to;
+}
+
+/** The one of some elements where an arrow leads from that which hears the key; undefined for other keys.
+ * @type {(event: KeyboardEvent, all: HTMLElement[], columns: number) => HTMLElement | undefined} */
+export function neighbour(event, all, columns) {
+  const i = all.indexOf(/** @type {HTMLElement} */ (event.target));
+  const to = i < 0 ? undefined : all[move(event.key, i, all.length, columns)];
+  if (!to) return undefined;
+  event.preventDefault();
+  event.stopPropagation();
+  return to;
 }
 
 /** How many of the elements stand in the first row. @type {(elements: HTMLElement[]) => number} */
@@ -64,12 +98,9 @@ export const columns = elements => elements.filter(e => e.offsetTop === elements
 /** The arrows open the tab beside. @type {(event: KeyboardEvent) => void} */
 function tabKey(event) {
   const bar = /** @type {HTMLElement} */ (event.currentTarget);
-  const tabs = [...bar.querySelectorAll('button')].filter(tab => !tab.hidden);
-  const to = move(event.key, tabs.indexOf(/** @type {HTMLButtonElement} */ (event.target)), tabs.length, 1);
-  if (to < 0) return;
-  event.preventDefault();
-  tabs[to].click();
-  tabs[to].focus();
+  const to = neighbour(event, [...bar.querySelectorAll('button')].filter(tab => !tab.hidden), 1);
+  to?.click();
+  to?.focus();
 }
 
 /** Tabs and their panels; names: [[name, text, hidden], …].
@@ -84,9 +115,8 @@ export const tabs = (id, names, chosen, open, panel) => html`
     aria-labelledby="${id}-${name}" ?hidden=${name !== chosen}>${panel(name)}</div>`)}`;
 
 /** A table: the first column words, the others figures. @type {(heads: string[], rows: Html[]) => Html} */
-export const table = (heads, rows) => html`<table class="ic-table">
-  <thead><tr>${heads.map((text, i) =>
-    html`<th scope="col" class=${i ? 'ic-figure' : ''}>${text}</th>`)}</tr></thead>
+export const table = (heads, rows) => html`<table class="ic-table"><thead><tr>${heads.map((text, i) =>
+  html`<th scope="col" class=${i ? 'ic-figure' : ''}>${text}</th>`)}</tr></thead>
   <tbody>${rows}</tbody></table>`;
 
 /** Empty root and make it a card; keys pressed inside no longer reach JupyterLab's shortcuts (`d d` would
@@ -96,4 +126,41 @@ export function card(root, name) {
   root.replaceChildren();
   root.classList.add('imgcls', name);
   root.setAttribute('data-lm-suppress-shortcuts', 'true');
+}
+
+/** Send a call that changes the journal, one at a time; done(answer) follows, or `state.error` says why not.
+ * @type {<T>(state: { busy: boolean, error: string }, call: () => Promise<T>, done: (answer: T) => void) =>
+ *   Promise<void>} */
+export async function saving(state, call, done) {
+  if (state.busy) return;
+  state.busy = true;
+  try {
+    const answer = await call();
+    state.error = '';
+    done(answer);
+  } catch (error) { state.error = `Not saved: ${messageOf(error)}`; }
+  state.busy = false;
+}
+
+/** Open a window with a title over the page; Esc closes it, and the focus goes back to where it was. `key`
+ * hears the keys pressed in it, `closed` that it is closed. show(title, content) draws it anew.
+ * @type {(root: HTMLElement, opts?: { key?: (event: KeyboardEvent) => void, closed?: () => void }) => {
+ *   show: (title: string, content: unknown) => void, el: HTMLDialogElement }} */
+export function openDialog(root, { key, closed } = {}) {
+  const el = document.createElement('dialog');
+  el.className = 'ic-dialog';
+  el.addEventListener('keydown', event => { event.stopPropagation(); key?.(event); });
+  el.addEventListener('click', event => { if (event.target === el) el.close(); });
+  el.addEventListener('close', () => { el.remove(); closed?.(); });
+  root.append(el);
+  el.showModal();
+  return {
+    el,
+    show(title, content) {
+      el.setAttribute('aria-label', title);
+      render(html`<div class="ic-dialog-head"><h3 dir="auto">${title}</h3><button type="button"
+        class="ic-close" aria-label="close" title="close (Esc)" @click=${() => el.close()}>×</button></div>
+        ${content}`, el);
+    },
+  };
 }

@@ -56,9 +56,7 @@ export const escaped = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0
 /** Offer a Blob as a file to save. @type {(name: string, blob: Blob) => void} */
 export function save(name, blob) {
   const a = document.createElement('a');
-  Object.assign(a, { href: URL.createObjectURL(blob), download: name, hidden: true });
-  document.body.append(a);
+  Object.assign(a, { href: URL.createObjectURL(blob), download: name });
   a.click();
-  a.remove();
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
 }

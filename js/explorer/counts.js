@@ -1,5 +1,7 @@
-// What is counted from true class, predicted class and its probability, one of each a photo.
+// The predictions of runs, fetched once, and what is counted from true class, predicted class and its
+// probability, one of each a photo.
 import { interval, wilson } from './stats.js';
+import { u16 } from '../common/file.js';
 import { range } from '../common/text.js';
 
 /** One run at one epoch: counts of each cell (row: true, column: predicted), sums, right, and photos without
@@ -19,20 +21,6 @@ export function count(targets, pred, conf, C) {
   return { pred, conf, counts, rows, cols, right, none, n: targets.length };
 }
 
-/** Photos grouped by cell in one counting pass: those of cell k are ids[start[k]] … ids[start[k + 1] - 1];
- * the last group has no prediction.
- * @type {(targets: Uint16Array, pred: Uint16Array, C: number) => { start: Int32Array, ids: Int32Array }} */
-export function indexed(targets, pred, C) {
-  const start = new Int32Array(C * C + 2), ids = new Int32Array(targets.length);
-  /** @type {(i: number) => number} */
-  const cell = i => (pred[i] < C ? targets[i] * C + pred[i] : C * C);
-  for (let i = 0; i < ids.length; i++) start[cell(i) + 1]++;
-  for (let k = 0; k <= C * C; k++) start[k + 1] += start[k];
-  const next = start.slice();
-  for (let i = 0; i < ids.length; i++) ids[next[cell(i)]++] = i;
-  return { start, ids };
-}
-
 /** Photos by probability of the predicted class, highest first (or lowest first).
  * @type {(ids: ArrayLike<number>, conf: Uint16Array, up?: boolean) => number[]} */
 export function byConfidence(ids, conf, up) {
@@ -47,6 +35,16 @@ export function where(n, test) {
   return out;
 }
 
+/** The photos that are picked, most confident first: those of a cell, those mistaken for class t (fp), those
+ * of t that were missed (fn), or those without a prediction.
+ * @type {(of: Tested, view: Counted, pick: Picked) => number[]} */
+export function photosOf({ n, C, targets }, { pred, conf }, { kind, t, p = t }) {
+  /** @type {Record<Picked['kind'], (i: number) => boolean>} */
+  const is = { cell: i => pred[i] === p && targets[i] === t, fp: i => pred[i] === t && targets[i] !== t,
+    fn: i => pred[i] !== t && targets[i] === t, none: i => pred[i] >= C };
+  return byConfidence(where(n, is[kind]), conf);
+}
+
 /** Figures of class c against the rest. @type {(of: Tested, view: Counted, c: number) => ClassFigures} */
 export function classFigures({ C, n, targets, groups }, view, c) {
   const { pred, counts, rows, cols } = view;
@@ -54,12 +52,9 @@ export function classFigures({ C, n, targets, groups }, view, c) {
   const share = (k, of, among) => (!groups ? wilson(k, of)
     : interval(where(n, among), i => Number(pred[i] === c && targets[i] === c), groups));
   const tp = counts[c * C + c], fp = cols[c] - tp, fn = rows[c] - tp, tn = view.n - tp - fp - fn;
-  return {
-    tp, fp, fn, tn, support: rows[c],
-    precision: tp / (tp + fp), recall: tp / (tp + fn), f1: 2 * tp / (2 * tp + fp + fn),
-    precisionInterval: share(tp, tp + fp, i => pred[i] === c),
-    recallInterval: share(tp, tp + fn, i => targets[i] === c),
-  };
+  return { tp, fp, fn, tn, support: rows[c], f1: 2 * tp / (2 * tp + fp + fn),
+    precision: tp / (tp + fp), precisionInterval: share(tp, tp + fp, i => pred[i] === c),
+    recall: tp / (tp + fn), recallInterval: share(tp, tp + fn, i => targets[i] === c) };
 }
 
 /** Between which the accuracy of this classifier lies on other test photos: 95 % interval, counted once.
@@ -72,24 +67,52 @@ export function accuracyInterval({ n, targets, groups }, view) {
 /** '79.8–88.0 %'. @type {(of: Tested, view: Counted) => string} */
 export const accuracyRange = (of, view) => range(accuracyInterval(of, view));
 
-/** The cell off the diagonal with most photos, of several the first in the order shown; null: no class is
- * taken for another.
- * @type {(view: Counted, order: number[]) => { t: number, p: number, n: number } | null} */
-export function largestError({ counts }, order) {
-  /** @type {{ t: number, p: number, n: number } | null} */
-  let found = null;
-  for (const t of order) for (const p of order) {
-    const n = counts[t * order.length + p];
-    if (t !== p && n > (found ? found.n : 0)) found = { t, p, n };
-  }
-  return found;
+/** The most confused pairs of classes: by count, then by share of the true class; counted once.
+ * @type {(view: Counted, C: number) => Pair[]} */
+export function confusedPairs(view, C) {
+  const { counts, rows } = view;
+  return view.pairs ??= where(C * C, k => counts[k] && k % (C + 1))
+    .map(k => ({ t: Math.floor(k / C), p: k % C, n: counts[k] }))
+    .sort((a, b) => b.n - a.n || b.n / rows[b.t] - a.n / rows[a.t]);
 }
 
-/** The most confused pairs of classes, as cells t * C + p: by count, then by share of the true class.
- * @type {(view: Counted, C: number) => number[]} */
-export function confusedPairs({ counts, rows }, C) {
-  /** @type {(k: number) => number} */
-  const share = k => counts[k] / rows[Math.floor(k / C)];
-  return where(C * C, k => counts[k] && Math.floor(k / C) !== k % C)
-    .sort((a, b) => counts[b] - counts[a] || share(b) - share(a) || a - b);
+/** Take over the predictions of run i: of all its epochs, or of the last ones, which travelled with a
+ * widget's state.
+ * @type {(ex: Explorer, i: number, got: Predictions) => void} */
+function take(ex, i, { pred, conf, epochs }) {
+  const all = ex.data.runs[i].epochs, there = epochs || all, want = there * ex.n;
+  const loaded = { pred: u16(pred), conf: u16(conf), from: all - there };
+  if (loaded.pred.length !== want || loaded.conf.length !== want)
+    throw Error(`run ${i}: ${want} predictions expected, not ${loaded.pred.length}; make the explorer again`);
+  ex.loaded[i] = loaded;
 }
+
+/** Fetch a run's predictions once; a failed try may be repeated. Where only the last epochs came, all of them
+ * follow, and then() says so.
+ * @type {(ex: Explorer, i: number, then: () => void) => Promise<void>} */
+export async function load(ex, i, then) {
+  const rest = async () => {
+    const all = await ex.host.run(i);
+    if (!ex.dead) { take(ex, i, all); then(); }
+  };
+  ex.loading[i] ||= ex.host.run(i).then(got => { take(ex, i, got); if (got.epochs) rest().catch(() => {}); });
+  try { await ex.loading[i]; } catch (error) { ex.loading[i] = null; throw error; }
+}
+
+/** Run i at an epoch, counted once and remembered.
+ * @type {(ex: Explorer, i: number, epoch: number) => View} */
+export function viewOf(ex, i, epoch) {
+  const key = `${i}/${epoch}`, known = ex.views.get(key);
+  if (known) return known;
+  if (ex.views.size > 300) ex.views.clear();
+  const { pred, conf, from } = ex.loaded[i];
+  /** @type {(x: Uint16Array) => Uint16Array} */
+  const part = x => x.subarray((epoch - from) * ex.n, (epoch - from + 1) * ex.n);
+  const view = { ...count(ex.targets, part(pred), part(conf), ex.C), run: i, epoch };
+  ex.views.set(key, view);
+  return view;
+}
+
+/** Classes in the order of their names. @type {(names: string[]) => number[]} */
+export const byName = names => names.map((_, i) => i)
+  .sort((i, j) => names[i].localeCompare(names[j], undefined, { numeric: true }));

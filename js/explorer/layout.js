@@ -1,5 +1,7 @@
-// Where things lie, and painting them: cells, numbers where there is room, names at the sides.
-import { colours, softInk } from '../common/colours.js';
+// What the matrix shows, where it lies, and painting it: colour and text of each cell, numbers where there is
+// room, names at the sides.
+import { colours, ramps, softInk } from '../common/colours.js';
+import { fixed, number } from '../common/text.js';
 
 /** Where things lie on a canvas `width` wide: gutters for the names, the square of cells; cell sizes before
  * zoom. widthOf(name, size): the width of a name in pixels.
@@ -59,13 +61,11 @@ export function shortener(widthOf) {
     const chars = Array.from(name.replace(odd, ' ')).slice(0, 80);
     /** @type {(k: number) => string} */
     const cut = k => chars.slice(0, k).join('') + (k < chars.length ? '…' : '');
-    let low = widthOf(cut(chars.length), size) <= px ? chars.length : 0, high = low || chars.length - 1;
-    while (low < high) {
-      const k = (low + high + 1) >> 1;
-      if (widthOf(cut(k), size) <= px) low = k; else high = k - 1;
-    }
-    known.set(key, `\u2068${cut(low)}\u2069`);
-    return `\u2068${cut(low)}\u2069`;
+    let k = chars.length;
+    while (k && widthOf(cut(k), size) > px) k--;
+    const found = `\u2068${cut(k)}\u2069`;
+    known.set(key, found);
+    return found;
   };
 }
 
@@ -94,10 +94,8 @@ export function paint(painter, g, scene, order, names) {
  * @type {(g: Geometry, C: number) => Places} */
 function places(g, C) {
   const cell = g.base * g.zoom;
-  return {
-    x: j => Math.round(g.left + (j - g.x) * cell), y: i => Math.round(g.top + (i - g.y) * cell),
-    last: v => Math.min(C, Math.ceil(v + g.side / cell)),
-  };
+  return { x: j => Math.round(g.left + (j - g.x) * cell), y: i => Math.round(g.top + (i - g.y) * cell),
+    last: v => Math.min(C, Math.ceil(v + g.side / cell)) };
 }
 
 /** Class names left (true) and above (predicted); every second, third … where rows are too thin for all.
@@ -117,10 +115,51 @@ function paintNames(painter, g, order, at, names, shorten) {
   painter.unclip();
   painter.clip(g.left - 7, 0, g.side + 14, g.top);
   for (let j = first(g.x); j < at.last(g.x); j += every) {
-    const x = (at.x(j) + at.x(j + 1)) / 2, name = shorten(names[order[j]], g.flat ? cell - 6 : g.top - 30,
-      size);
+    const x = (at.x(j) + at.x(j + 1)) / 2, room = g.flat ? cell - 6 : g.top - 30;
+    const name = shorten(names[order[j]], room, size);
     if (g.flat) painter.text(name, x, g.top - 11, size, ink, 'center');
     else painter.text(name, x, g.top - 6, size, ink, 'left', true);
   }
   painter.unclip();
+}
+
+/** Value of a cell: count, share of the row (recall) or share of the column (precision).
+ * @type {(view: Counted, C: number, mode: Mode, t: number, p: number) => number} */
+export function cellValue(view, C, mode, t, p) {
+  const v = view.counts[t * C + p];
+  return mode === 'counts' || !v ? v : v / (mode === 'recall' ? view.rows[t] : view.cols[p]);
+}
+
+/** A value as text, the most exact first: '12,345' or '12k', '97.3 %' or '97 %' or '97'; a difference has its
+ * sign, and is in points.
+ * @type {(v: number, mode: Mode, signed: boolean) => string[]} */
+export function cellTexts(v, mode, signed) {
+  const x = Math.abs(v), sign = !signed ? '' : v > 0 ? '+' : '−', short = x < 0.01 ? '<1' : fixed(100 * x, 0);
+  if (mode === 'counts')
+    return [number(x), ...(x < 10000 ? [] : [`${Math.round(x / 1000)}k`])].map(text => sign + text);
+  const exact = fixed(100 * x, 1);
+  return signed ? [sign + exact, sign + short] : [`${exact} %`, `${short} %`, short];
+}
+
+/** A scene of one run, or of the difference a − b; diagonal and errors on scales of their own. A scale spans
+ * at least `span`, a share of a class: what chance does in the test must not look like white and navy.
+ * @type {(C: number, mode: Mode, a: Counted, b: Counted | null, span?: number) => Scene} */
+export function scene(C, mode, a, b, span = 0) {
+  const floor = C > 40 ? 0.3 : 0.2, values = new Float64Array(C * C), signed = Boolean(b);
+  const least = mode === 'counts' ? Math.ceil(span * a.n / C) : span;
+  let top = 0, err = 0;
+  for (let t = 0, k = 0; t < C; t++) for (let p = 0; p < C; p++, k++) {
+    values[k] = cellValue(a, C, mode, t, p) - (b ? cellValue(b, C, mode, t, p) : 0);
+    if (t === p) top = Math.max(top, Math.abs(values[k])); else err = Math.max(err, Math.abs(values[k]));
+  }
+  if (top) top = !b && mode !== 'counts' ? 1 : Math.max(top, least);
+  if (err) err = Math.max(err, least);
+  /** @type {Scene['shade']} */
+  const shade = (v, max, wrong) => {
+    const x = Math.abs(v) / max, share = floor + (1 - floor) * (wrong || b ? Math.sqrt(x) : x);
+    const ramp = !b ? (wrong ? 'wrong' : 'right') : v > 0 !== wrong ? 'better' : 'worse';
+    return ramps[ramp][Math.round(100 * share)];
+  };
+  return { top, err, shade, signed, texts: (t, p) => cellTexts(values[t * C + p], mode, signed),
+    paint: (t, p) => (values[t * C + p] ? shade(values[t * C + p], t === p ? top : err, t !== p) : null) };
 }

@@ -1,20 +1,17 @@
 // The explorer as a whole: its state, and what is done when something is chosen.
 import { html, nothing, render } from 'lit-html';
-import { classTab } from './class.js';
-import { compareTab } from './compare.js';
-import { accuracyInterval, largestError } from './counts.js';
+import { accuracyInterval, byName, confusedPairs, load, viewOf } from './counts.js';
 import { head } from './head.js';
-import { shortener } from './layout.js';
-import { listsTab } from './lists.js';
-import { draw, fit, go, matrix, placeCell, summary } from './matrix.js';
+import { geometry, scene, shortener } from './layout.js';
+import { draw, fit, go, matrix, summary } from './matrix.js';
 import { photosTab } from './photos.js';
 import { listen } from './pointer.js';
-import { load, setOrder, toldApart, viewOf } from './runs.js';
-import { scene } from './scene.js';
-import { followTheme } from '../common/colours.js';
-import { u16, u32 } from '../common/numbers.js';
+import { classTab, compareTab, listsTab } from './tabs.js';
+import { themed } from '../common/colours.js';
+import { u16, u32 } from '../common/file.js';
 import { measure } from '../common/painters.js';
 import { busy, card, failure, link, messageOf, tabs, uniqueId } from '../common/parts.js';
+import { Pictures } from '../common/pictures.js';
 
 /** @type {Record<Tab, (ex: Explorer) => Panel>} */
 const TABS = { photos: photosTab, class: classTab, lists: listsTab, compare: compareTab };
@@ -28,39 +25,34 @@ const page = ex => html`${head(ex)}<div class="ic-status">${ex.status}</div>${su
 /** The tabs. @type {(ex: Explorer) => Html} */
 const details = ex => tabs(`${ex.id}-tab`,
   [['photos', 'Photos'], ['class', 'Class'], ['lists', 'Lists'], ['compare', 'Compare', ex.s.other < 0]],
-  ex.s.tab, name => open(ex, /** @type {Tab} */ (name)), name => ex.panels[name]?.view() ?? '');
+  ex.s.tab, name => open(ex, /** @type {Tab} */ (name)), name => ex.panels[name]?.() ?? '');
 
 /** Fetch what is missing, then show; `wait` delays the panel while a slider moves.
  * @type {(ex: Explorer, wait?: number) => Promise<void>} */
 async function show(ex, wait = 0) {
   const mine = ++ex.asked, { s } = ex;
   ex.act.update();
-  try {
-    for (const i of [s.run, s.other]) if (i >= 0) await load(ex, i, () => count(ex));
-    ex.status = '';
-  } catch (error) { ex.status = failure(messageOf(error)); }
+  const loaded = [s.run, s.other].filter(i => i >= 0).map(i => load(ex, i, () => count(ex)));
+  ex.status = await Promise.all(loaded).then(() => '', error => failure(messageOf(error)));
   if (mine !== ex.asked || ex.dead) return;
   if (ex.status) ex.act.update(); else count(ex, wait);
 }
 
-/** Count what is shown, and show it. @type {(ex: Explorer, wait?: number) => void} */
+/** Count what is shown, and show it; the page opens on the largest error, with its photos.
+ * @type {(ex: Explorer, wait?: number) => void} */
 function count(ex, wait = 0) {
-  const { s } = ex;
+  const { s, data, C } = ex;
   if (!ex.loaded[s.run] || (s.other >= 0 && !ex.loaded[s.other])) return;
   ex.a = viewOf(ex, s.run, s.epoch);
-  ex.b = s.other >= 0 ? viewOf(ex, s.other, ex.data.runs[s.other].epochs - 1) : null;
+  ex.b = s.other >= 0 ? viewOf(ex, s.other, data.runs[s.other].epochs - 1) : null;
   if (!ex.b) s.which = 'this';
-  ex.shown = s.which === 'other' ? ex.b : ex.a;
-  if (!ex.scene && ex.shown) openLargest(ex, ex.shown);
+  const shown = ex.shown = s.which === 'other' && ex.b || ex.a;
+  if (!ex.scene) {
+    const [{ t, p } = { t: data.order[0], p: data.order[0] }] = confusedPairs(shown, C);
+    Object.assign(s, { t, p, cls: t, pick: t === p ? null : { kind: 'cell', t, p } });
+  }
   redraw(ex);
   fill(ex, wait);
-}
-
-/** The page opens on the largest error, with its photos.
- * @type {(ex: Explorer, view: View) => void} */
-function openLargest({ s, order }, view) {
-  const { t, p } = largestError(view, order) || { t: order[0], p: order[0] };
-  Object.assign(s, { t, p, cls: t, pick: t === p ? null : { kind: 'cell', t, p } });
 }
 
 /** Show the matrix anew, where only its numbers or its order changed.
@@ -69,8 +61,9 @@ function redraw(ex) {
   const { s, shown, b } = ex;
   if (!shown) return ex.act.update();
   const [low, high] = accuracyInterval(ex, shown);
+  ex.order = s.together ? ex.data.order : byName(ex.names);
+  ex.order.forEach((c, i) => { ex.at[c] = i; });
   ex.scene = scene(ex.C, s.mode, shown, s.which === 'diff' ? b : null, high - low);
-  ex.act.update();
   draw(ex);
 }
 
@@ -78,66 +71,50 @@ function redraw(ex) {
  * @type {(ex: Explorer, wait?: number) => void} */
 function fill(ex, wait = 0) {
   clearTimeout(ex.filling);
-  const go = () => {
-    if (!ex.a) return;
-    ex.panels[ex.s.tab] = TABS[ex.s.tab](ex);
-    ex.act.update();
-  };
+  const go = () => { if (ex.a) ex.panels[ex.s.tab] = TABS[ex.s.tab](ex); ex.act.update(); };
   if (wait) ex.filling = window.setTimeout(go, wait); else go();
 }
 
-/** Open a tab. @type {(ex: Explorer, tab: Tab) => void} */
+/** Open a tab, and bring it into sight where it stands below the matrix.
+ * @type {(ex: Explorer, tab: Tab) => void} */
 function open(ex, tab) {
   ex.s.tab = tab;
-  ex.act.update();
   fill(ex);
-}
-
-/** Where the details stand below the matrix, bring them into sight.
- * @type {(ex: Explorer) => void} */
-function reveal({ root }) {
-  if (root.matches('.ic-narrow')) root.querySelector('.ic-right')?.scrollIntoView();
+  if (ex.root.matches('.ic-narrow')) ex.root.querySelector('.ic-right')?.scrollIntoView();
 }
 
 /** What the parts of the page may ask for. @type {(ex: Explorer) => Acts} */
 const acts = ex => ({
   update: () => { if (!ex.dead) render(page(ex), ex.root); },
   show: wait => { show(ex, wait); },
-  count: () => count(ex),
-  redraw: () => redraw(ex),
-  reorder: () => { setOrder(ex); redraw(ex); },
-  fill: () => fill(ex),
+  redraw: () => redraw(ex), fill: () => fill(ex),
   pick: pick => {
     const { s, at } = ex;
     s.pick = pick;
     if (pick.t >= 0) s.cls = pick.t;
     if (pick.kind === 'cell') go(ex, at[pick.t], at[pick.p ?? pick.t]);
-    placeCell(ex);
     open(ex, 'photos');
-    reveal(ex);
   },
-  openClass: c => { ex.s.cls = c; open(ex, 'class'); reveal(ex); },
+  openClass: c => { ex.s.cls = c; open(ex, 'class'); },
 });
 
 /** @type {(root: HTMLElement, data: ExplorerData, host: ExplorerHost) => Explorer} */
 function newExplorer(root, data, host) {
   const run = Math.min(data.runs.length - 1, Math.max(0, data.start || 0)), C = data.classes.length;
-  const widthOf = measure(), first = data.order[0];
+  const widthOf = measure(), [first] = data.order;
   /** @type {any} */
   const ex = {
     root, data, host, C, n: data.n, names: data.classes, targets: u16(data.targets), order: [], at: [],
-    groups: data.groups ? u32(data.groups) : null, id: uniqueId('explorer'), ...toldApart(data.runs),
-    measure: widthOf, shorten: shortener(widthOf), asked: 0, loaded: [], loading: [], views: new Map(),
-    a: null, b: null, shown: null, scene: null, g: null, panels: {}, status: busy('Loading the run …'),
-    said: '', playing: 0, filling: 0, dead: false, room: 0, thumbs: new Map(), marks: new Map(),
-    fetching: false, hovering: 0,
-    s: {
-      run, epoch: data.runs[run].epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15,
-      t: first, p: first, pick: null, tab: 'photos', cls: first, list: 'pairs', threshold: 50,
-      moved: 'mended', exporting: false, tile: root.clientWidth < 500 ? 132 : 168, folded: true,
-    },
+    groups: data.groups ? u32(data.groups) : null, id: uniqueId('explorer'), measure: widthOf,
+    shorten: shortener(widthOf), g: geometry(data.classes, 300, 300, widthOf), room: 0, panels: {}, said: '',
+    a: null, b: null, shown: null, scene: null, views: new Map(), loaded: [], loading: [], asked: 0,
+    playing: 0, filling: 0, hovering: 0, status: busy('Loading the run …'), dead: false,
+    s: { run, epoch: data.runs[run].epochs - 1, other: -1, mode: 'counts', which: 'this', together: C >= 15,
+      t: first, p: first, cls: first, pick: null, tab: 'photos', list: 'pairs', moved: 'mended', folded: true,
+      threshold: 50, tile: root.clientWidth < 500 ? 132 : 168 },
   };
   ex.act = acts(ex);
+  ex.pictures = new Pictures(ids => host.photos(ids), ex.act.update);
   return ex;
 }
 
@@ -146,43 +123,27 @@ function newExplorer(root, data, host) {
  * @type {Show} */
 export function showExplorer(root, data, host) {
   card(root, 'ic-explorer');
-  const clear = () => { render(nothing, root); root.replaceChildren(); };
-  if (!data.n || !data.classes.length || !data.runs.length) {
-    const wanted = 'at least one test photo, one class and one run';
-    render(failure(`Nothing to show: the explorer needs ${wanted}.`), root);
-    return { destroy: clear };
-  }
-  const ex = newExplorer(root, data, host);
-  setOrder(ex);
+  const ex = newExplorer(root, data, host), end = new AbortController();
   ex.act.update();
-  /** @type {(selector: string) => any} */
-  const find = selector => root.querySelector(selector);
-  ex.el = { plot: find('.ic-plot'), canvas: find('.ic-plot canvas'), grid: find('.ic-grid'),
-    tip: find('.ic-tip') };
+  /** @type {(name: string) => any} */
+  const find = name => root.querySelector(`.ic-plot${name}`);
+  ex.el = { plot: find(''), canvas: find(' canvas'), grid: find(' .ic-grid'), tip: find(' .ic-tip'),
+    there: find(' .ic-there') };
+  const look = themed(root, () => redraw(ex)), refit = () => { look(); fit(ex); };
+  const watch = new ResizeObserver(refit);
   listen(ex);
-  fit(ex);
-  const refit = () => fit(ex), watch = new ResizeObserver(refit);
-  watch.observe(root);
-  window.addEventListener('resize', refit);
-  /** @type {(event: Event) => void} */
-  const aside = ({ target }) => {
-    if (!ex.s.exporting || (target instanceof Node && find('.ic-export').contains(target))) return;
-    ex.s.exporting = false;
-    ex.act.update();
-  };
-  document.addEventListener('pointerdown', aside);
-  const unfollow = followTheme(root, () => redraw(ex));
+  refit();
+  watch.observe(root); // a widget may be drawn before it stands in its page
+  window.addEventListener('resize', refit, end);
+  root.addEventListener('transitionend', look, end); // the style sheet lets a change of colours take a moment
   show(ex);
-  return {
-    destroy() {
-      ex.dead = true;
-      unfollow();
-      watch.disconnect();
-      window.removeEventListener('resize', refit);
-      clearInterval(ex.playing);
-      clearTimeout(ex.filling);
-      document.removeEventListener('pointerdown', aside);
-      clear();
-    },
+  const destroy = () => {
+    ex.dead = true;
+    end.abort();
+    watch.disconnect();
+    clearInterval(ex.playing);
+    clearTimeout(ex.filling);
+    render(nothing, root);
   };
+  return { destroy };
 }

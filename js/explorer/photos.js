@@ -1,74 +1,53 @@
-// The photos of a cell, and a photo opened large.
+// The photos of a cell, a photo opened large, and "Wrong label?": a line of the cleaner's journal.
 import { html, nothing } from 'lit-html';
-import { live } from 'lit-html/directives/live.js';
-import { byConfidence, where } from './counts.js';
-import { keep } from './matrix.js';
-import { mending, said } from './mend.js';
-import { photosOf } from './runs.js';
-import { openDialog } from '../common/dialog.js';
-import { drawGallery, focusTile, newGallery } from '../common/gallery.js';
-import { busy, failure, messageOf, name, note, thumb, uniqueId } from '../common/parts.js';
+import { photosOf } from './counts.js';
+import { busy, failure, later, link, name, note, openDialog, saving, select, slider, thumb, uniqueId }
+  from '../common/parts.js';
+import { drawGallery, focusTile, newGallery } from '../common/pictures.js';
 import { cut, fixed, number, percent, plural } from '../common/text.js';
 
 const HINT = 'Choose a cell of the matrix to see its photos: those on the diagonal are right, '
   + 'all others are errors.';
+const NOTED = 'A test photo: what you say is noted for the cleaner, and the photo counts as before.';
+/** @type {Record<string, string>} */
+const WORDS = { keep: 'the label is right', aside: 'set aside', delete: 'delete' };
 
 /** Tab 'Photos': the chosen cell; in a difference, the photos that are in it in one of the runs only.
  * @type {(ex: Explorer) => Panel} */
 export function photosTab(ex) {
   const { s: { pick, which }, a, b, shown } = ex;
-  if (!pick || !shown || !a) return { view: () => html`<p class="ic-empty">${HINT}</p>` };
-  const [title, words] = titleOf(ex, pick);
-  /** @type {(count: string, gallery: Gallery) => Panel} */
-  const panel = (count, gallery) => ({
-    view: () => html`<h3>${title}</h3>${tiles(ex, gallery, count)}`,
-  });
+  if (!pick || !shown || !a) return () => html`<p class="ic-empty">${HINT}</p>`;
+  const title = titleOf(pick), text = title.map(x => (typeof x === 'number' ? ex.names[x] : x)).join('');
+  const heading = title.map(x => (typeof x === 'number' ? name(ex.names[x]) : x));
+  /** @type {(words: string, gallery: Gallery) => Panel} */
+  const panel = (words, gallery) => () => html`<h3>${heading}</h3>${tiles(ex, gallery, words)}`;
   if (which === 'diff' && pick.kind === 'cell' && b) {
-    const here = chosen(ex, a, pick), there = chosen(ex, b, pick), inA = new Set(here), inB = new Set(there);
-    const only = here.filter(i => !inB.has(i)), gone = there.filter(i => !inA.has(i));
-    const inOne = `${plural(only.length,
-      'photo')} only in this run, ${number(gone.length)} only in the other`;
-    const count = `${inOne}, ${number(here.length - only.length)} in both.`;
-    return panel(count, galleryOf(ex, [...only, ...gone], a, words, 'both'));
+    const [here, there] = [a, b].map(view => photosOf(ex, view, pick)), inA = new Set(here);
+    const inB = new Set(there), only = here.filter(i => !inB.has(i)), gone = there.filter(i => !inA.has(i));
+    const counts = [plural(only.length, 'photo'), number(gone.length), number(here.length - only.length)];
+    return panel(`${counts[0]} only in this run, ${counts[1]} only in the other, ${counts[2]} in both.`,
+      galleryOf(ex, [...only, ...gone], a, text, 'both'));
   }
-  const ids = chosen(ex, shown, pick), order = pick.kind === 'none' ? '' : ', the most confident first';
-  const all = shown.rows[pick.t], n = pick.kind !== 'cell' ? plural(ids.length, 'photo')
-    : `${number(ids.length)} of the ${plural(all, 'photo')} of this class`;
-  const count = `${n}${order}${shown === b ? ', in the other run' : ''}.`;
-  return panel(ids.length ? count : 'No such photo.', galleryOf(ex, ids, shown, words, pick.kind));
+  const ids = photosOf(ex, shown, pick), order = pick.kind === 'none' ? '' : ', the most confident first';
+  const n = pick.kind !== 'cell' ? plural(ids.length, 'photo')
+    : `${number(ids.length)} of the ${plural(shown.rows[pick.t], 'photo')} of this class`;
+  const words = ids.length ? `${n}${order}${shown === b ? ', in the other run' : ''}.` : 'No such photo.';
+  return panel(words, galleryOf(ex, ids, shown, text, pick.kind));
 }
 
 /** The photos below what is said of them, with a slider for their size.
  * @type {(ex: Explorer, gallery: Gallery, words?: string) => unknown} */
-export function tiles(ex, gallery, words = '') {
-  /** @type {(event: Chosen) => void} */
-  const resize = event => { ex.s.tile = Number(event.target.value); ex.act.update(); };
-  return html`<div class="ic-size">${note(words)}<label ?hidden=${!gallery.ids.length}><span>photo size</span>
-    <input type="range" min="96" max="320" step="8" .value=${live(String(ex.s.tile))}
-      @input=${resize}></label></div><div style="--ic-tile: ${ex.s.tile}px">${drawGallery(gallery)}</div>`;
-}
+export const tiles = ({ s, act }, gallery, words = '') => html`<div class="ic-size">${note(words)}
+  <label ?hidden=${!gallery.ids.length}><span>photo size</span>${
+    slider(s.tile, v => { s.tile = v; act.update(); }, { min: 96, max: 320, step: 8 })}</label></div>
+  <div style="--ic-tile: ${s.tile}px">${drawGallery(gallery)}</div>`;
 
-/** Heading of the chosen photos, to show and as plain text.
- * @type {(ex: Explorer, pick: Picked) => [unknown, string]} */
-function titleOf({ names }, { kind, t, p = t }) {
-  /** @type {(before: string, c: number, after?: string, other?: number) => [unknown, string]} */
-  const title = (before, c, after = '', other = undefined) => [
-    html`${before}${name(names[c])}${after}${other === undefined ? '' : name(names[other])}`,
-    before + names[c] + after + (other === undefined ? '' : names[other])];
-  if (kind === 'none') return ['Photos without a prediction', 'photos without a prediction'];
-  if (kind === 'fp') return title('Other photos taken for ', t);
-  if (kind === 'fn') return title('Photos of ', t, ' that were missed');
-  return t === p ? title('Photos of ', t, ' that are right') : title('Photos of ', t, ' taken for ', p);
-}
-
-/** The chosen photos in a run, most confident first.
- * @type {(ex: Explorer, view: View, pick: Picked) => number[]} */
-function chosen(ex, view, { kind, t, p = t }) {
-  const { n, targets } = ex, { pred, conf } = view;
-  if (kind === 'fp') return byConfidence(where(n, i => pred[i] === t && targets[i] !== t), conf);
-  if (kind === 'fn') return byConfidence(where(n, i => pred[i] !== t && targets[i] === t), conf);
-  return byConfidence(photosOf(ex, view, kind === 'none' ? -1 : t, p), conf);
-}
+/** Heading of the chosen photos, its classes as numbers. @type {(pick: Picked) => (string | number)[]} */
+const titleOf = ({ kind, t, p = t }) => ({
+  none: ['Photos without a prediction'], fp: ['Other photos taken for ', t],
+  fn: ['Photos of ', t, ' that were missed'],
+  cell: ['Photos of ', t, ...(t === p ? [' that are right'] : [' taken for ', p])],
+}[kind]);
 
 /** The probability of the class a photo is predicted as. @type {(view: View, id: number) => Html} */
 const sure = (view, id) => html`<span class="ic-prob">${percent(view.conf[id] / 65535)}</span>`;
@@ -81,68 +60,92 @@ function answer({ C, names, targets }, view, id, label) {
   return html`<span class="ic-pair ${right}">${label} ${name(names[p])}${sure(view, id)}</span>`;
 }
 
+/** 'you said: shirt', where something was said about the photo.
+ * @type {(mark?: Mark | null) => unknown} */
+const said = mark => (mark ? html`<span class="ic-pair ic-said">you said: ${
+  mark.action === 'relabel' ? name(mark.new) : WORDS[mark.action]}</span>` : '');
+
 /** Photos of a run in pages, each opening large. Below each stands what differs among them: those of one
  * `kind` share the label or the prediction, which their heading names; 'both': with those of both runs.
  * @type {(ex: Explorer, ids: number[], view: View, label: string, kind?: string) => Gallery} */
 export function galleryOf(ex, ids, view, label, kind = '') {
-  const { a, b, host, root, names, targets, act } = ex;
+  const { a, b, root, names, targets, act, pictures } = ex;
   /** @type {(photo: Photo) => unknown[]} */
-  const lines = ({ id, file }) => {
-    const percent = kind === 'cell' || kind === 'fp' ? sure(view, id) : '';
+  const lines = ({ id, file, mark }) => {
+    const share = kind === 'cell' || kind === 'fp' ? sure(view, id) : '';
     const truth = html`<span class="ic-pair">true ${name(names[targets[id]])}</span>`;
-    const predicted = answer(ex, view, id, 'predicted');
     const both = kind === 'both' && a && b && [truth, answer(ex, a, id, 'this'), answer(ex, b, id, 'other')];
-    /** @type {Record<string, Html[]>} */
-    const differs = { cell: [], fp: [truth], none: [truth], fn: [predicted] };
-    return [...(both || differs[kind] || [truth, predicted]), html`<span class="ic-pair ic-file">${
-      name(file.split('/').pop() || '', 18)}${percent}</span>`, said(ex, id)].filter(Boolean);
+    const differs = kind === 'cell' ? [] : kind === 'fp' || kind === 'none' ? [truth]
+      : [...(kind ? [] : [truth]), answer(ex, view, id, 'predicted')];
+    const short = html`<span class="ic-pair ic-file">${name(file.split('/').pop() || '', 18)}${share}</span>`;
+    return [...(both || differs), short, said(mark)].filter(Boolean);
   };
-  const gallery = newGallery({ id: uniqueId('photos'), root, ids, label, lines, update: act.update,
-    fetch: async part => keep(ex, await host.photos(part)),
-    open: k => openPhoto(ex, ids, k, view, gallery) });
+  const gallery = newGallery({ id: uniqueId('photos'), root, ids, label, lines, update: act.update, pictures,
+    open: k => openPhoto(ex, k, view, gallery) });
   return gallery;
 }
 
 /** A photo large, with its probabilities and the training photos most like it; arrow keys go through the
  * list.
- * @type {(ex: Explorer, ids: number[], k: number, view: View, gallery: Gallery) => void} */
-function openPhoto(ex, ids, k, view, gallery) {
-  /** @type {Record<string, number>} */
-  const steps = { ArrowLeft: -1, ArrowRight: 1 };
+ * @type {(ex: Explorer, k: number, view: View, gallery: Gallery) => void} */
+function openPhoto(ex, k, view, gallery) {
+  const { ids } = gallery;
   /** @type {() => unknown} */
   let content = () => busy('Loading the photo …');
-  let title = 'Photo', loading = true;
-  /** @type {(by: number) => void} */
-  const step = by => { if (ids[k + by] !== undefined) { k += by; show(); } };
+  let title = 'Photo', here = -1;
   const dialog = openDialog(ex.root, {
-    key: e => { if (steps[e.key]) { e.preventDefault(); step(steps[e.key]); } },
-    closed: () => focusTile(gallery, Math.min(k, gallery.photos.length - 1)),
+    key: event => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by) { event.preventDefault(); step(by); }
+    },
+    closed: () => focusTile(gallery, k),
   });
-  const draw = () => dialog.show(title, html`<div>
-    <div class="ic-photo" aria-busy=${loading ? 'true' : nothing}>${content()}</div><div class="ic-photo-nav">
-      <button type="button" aria-disabled=${k === 0} @click=${() => step(-1)}>‹ previous</button>
-      <span class="ic-note" aria-live="polite">${number(k + 1)} of ${number(ids.length)}</span>
-      <button type="button" aria-disabled=${k === ids.length - 1} @click=${() => step(1)}>next ›</button>
-    </div></div>`);
-  const show = async () => {
-    const mine = k;
-    loading = true;
-    draw();
-    try {
-      const photo = await ex.host.photo(view.run, view.epoch, ids[k]);
-      if (mine !== k || !dialog.el.isConnected) return;
+  const draw = () => dialog.show(title, html`<div class="ic-photo" aria-busy=${here === k ? nothing : 'true'}>
+    ${content()}</div><div class="ic-photo-nav">
+    <button type="button" aria-disabled=${k === 0} @click=${() => step(-1)}>‹ previous</button>
+    <span class="ic-note" aria-live="polite">${number(k + 1)} of ${number(ids.length)}</span>
+    <button type="button" aria-disabled=${!(k + 1 in ids)} @click=${() => step(1)}>next ›</button></div>`);
+  /** @type {(by: number) => void} */
+  const step = by => {
+    const id = ids[k + by];
+    if (id === undefined) return;
+    k += by;
+    content = later(() => ex.host.photo(view.run, view.epoch, id), photo => {
       title = cut(photo.file, 80);
-      if (photo.mark) ex.marks.set(ids[k], photo.mark); else ex.marks.delete(ids[k]);
-      const mend = mending(ex, ids[k], photo.probs.map(([c]) => c), photo.last, draw), id = ids[k];
-      content = () => photoParts(ex, view, id, photo, mend());
-    } catch (error) {
-      if (mine !== k) return;
-      content = () => failure(messageOf(error));
-    }
-    loading = false;
+      const mend = mending(ex, id, photo, draw);
+      return () => photoParts(ex, view, id, photo, mend());
+    }, () => { if (id === ids[k]) { here = k; draw(); } }, content);
     draw();
   };
-  show();
+  step(0);
+}
+
+/** "Wrong label?" of a photo that is open; `redraw` shows it anew. What is returned shows the choices.
+ * @type {(ex: Explorer, id: number, photo: LargePhoto & Decided, redraw: () => void) => () => unknown} */
+function mending(ex, id, photo, redraw) {
+  const { host, names, data, pictures } = ex, truth = ex.targets[id], state = { busy: false, error: '' };
+  let to = photo.probs.map(([c]) => c).find(c => c !== truth) ?? (truth ? 0 : 1);
+  /** @type {(call: () => Promise<Decided>) => Promise<void>} */
+  const write = async call => {
+    await saving(state, call, done => { Object.assign(photo, done); pictures.see([id], true); });
+    redraw();
+  };
+  /** @type {(words: unknown, action: string, kind?: string) => Html} */
+  const button = (words, action, kind = '') => {
+    const label = action === 'relabel' ? names[to] : '', now = photo.mark;
+    return html`<button type="button" class=${kind}
+      aria-pressed=${now?.action === action && now.new === label}
+      @click=${() => write(() => host.decide(id, action, label))}>${words}</button>`;
+  };
+  const classes = names.map((text, c) => /** @type {Option} */ ([c, text])).filter(([c]) => c !== truth);
+  return () => (!data.journal || names.length < 2 ? '' : html`<h4>Wrong label?</h4>
+    <div class="ic-mend">${select('It is', classes, to, v => { to = Number(v); redraw(); })}
+      ${button('Relabel', 'relabel', 'ic-primary')}${button('Label is right', 'keep')}${
+        button('Set aside', 'aside')}<button type="button" ?hidden=${!photo.last}
+        @click=${() => write(() => host.undo(id))}>Undo</button></div>
+    <p aria-live="polite">${said(photo.mark)}</p>${state.error && failure(state.error)}${note(NOTED)}
+    ${data.command ? html`<p class="ic-note">Kept in this browser. ${link('Download decisions.csv',
+      () => host.export())}, then run <code>${data.command}</code></p>` : ''}`);
 }
 
 /** Image, prediction, what is wrong with the label, probabilities as bars, nearest training photos.

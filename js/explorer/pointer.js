@@ -5,7 +5,6 @@ import { draw, go, tip, under, zoomBy } from './matrix.js';
 /** @type {(ex: Explorer, event: KeyboardEvent) => void} */
 function key(ex, event) {
   const { s, C, g, at } = ex, i = at[s.t], j = at[s.p], far = event.ctrlKey || event.metaKey;
-  if (!g) return;
   const page = Math.max(1, Math.floor(C / g.zoom / 2));
   /** @type {Record<string, [number, number]>} */
   const moves = { ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1], ArrowUp: [i - 1, j], ArrowDown: [i + 1, j],
@@ -39,7 +38,7 @@ function click(ex, hit) {
  * @type {(ex: Explorer, event: WheelEvent) => void} */
 function wheel(ex, event) {
   const { g } = ex, hit = ex.scene && under(ex, event);
-  if (!g || !hit || hit.row === undefined || hit.col === undefined) return;
+  if (!hit || hit.row === undefined || hit.col === undefined) return;
   if (event.deltaY < 0 ? g.zoom >= mostZoom(g) : g.zoom <= 1) return;
   event.preventDefault();
   tip(ex, null);
@@ -60,21 +59,21 @@ export function listen(ex) {
   });
   plot.addEventListener('pointermove', e => {
     const was = down.get(e.pointerId), { g } = ex;
-    if (!g || !ex.scene) return;
+    if (!ex.scene) return;
     if (!e.buttons) down.clear();
     if (!was || !e.buttons) return tip(ex, e.pointerType === 'mouse' ? under(ex, e) : null);
+    const x = e.clientX - was.clientX, y = e.clientY - was.clientY, cell = g.base * g.zoom;
     down.set(e.pointerId, e);
-    moved += Math.abs(e.clientX - was.clientX) + Math.abs(e.clientY - was.clientY);
+    moved += Math.abs(x) + Math.abs(y);
     if (moved < 5) return;
     tip(ex, null);
     plot.setPointerCapture(e.pointerId);
-    const box = canvas.getBoundingClientRect(), cell = g.base * g.zoom;
     if (down.size === 2) {
-      zoomBy(ex, gap() / spread, e.clientX - box.left, e.clientY - box.top);
+      const box = canvas.getBoundingClientRect(), before = spread;
       spread = gap();
-      return;
+      return zoomBy(ex, spread / before, e.clientX - box.left, e.clientY - box.top);
     }
-    panned(g, ex.C, g.x - (e.clientX - was.clientX) / cell, g.y - (e.clientY - was.clientY) / cell);
+    panned(g, ex.C, g.x - x / cell, g.y - y / cell);
     draw(ex);
   });
   plot.addEventListener('pointerup', e => down.delete(e.pointerId));
@@ -82,8 +81,8 @@ export function listen(ex) {
   plot.addEventListener('pointerleave', () => tip(ex, null));
   plot.addEventListener('click', e => {
     if (moved >= 5 || !ex.scene) return;
-    const onCell = e.target instanceof Element
-      && e.target.matches('.ic-cell'); // a screen reader clicks without a place
+    // a screen reader clicks without a place
+    const onCell = /** @type {Element} */ (e.target).matches('.ic-cell');
     click(ex, onCell ? { row: ex.at[ex.s.t], col: ex.at[ex.s.p], x: 0, y: 0 } : under(ex, e));
   });
   plot.addEventListener('wheel', e => wheel(ex, e), { passive: false });

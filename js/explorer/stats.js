@@ -29,21 +29,21 @@ export function student(t, df) {
   return odd ? 2 / Math.PI * (angle + Math.sin(angle) * sum) : Math.sin(angle) * sum;
 }
 
-/** @type {Map<number, number>} */
-const quantiles = new Map();
-
-/** How many standard errors chance exceeds in 5 of 100 cases; remembered. @type {(df: number) => number} */
-function quantile(df) {
-  const known = quantiles.get(df);
-  if (known !== undefined) return known;
+/** How many standard errors chance exceeds in 5 of 100 cases. @type {(df: number) => number} */
+function halved(df) {
   let low = 0, high = 13;
   for (let k = 0; k < 50; k++) {
     const middle = (low + high) / 2;
     if (student(middle, df) < 0.95) low = middle; else high = middle;
   }
-  quantiles.set(df, high);
   return high;
 }
+
+/** @type {number[]} */
+const quantiles = [];
+
+/** The same, remembered. @type {(df: number) => number} */
+const quantile = df => quantiles[df] ??= halved(df);
 
 /** Sum of squares. @type {(values: number[]) => number} */
 const squares = values => values.reduce((sum, x) => sum + x * x, 0);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { golden, near } from './golden.js';
-import { accuracyRange, byConfidence, classFigures, confusedPairs, count, indexed,
-  largestError } from '../explorer/counts.js';
-import { u16, u32 } from '../common/numbers.js';
+import { accuracyRange, classFigures, confusedPairs, count, photosOf }
+  from '../explorer/counts.js';
+import { u16, u32 } from '../common/file.js';
 import { range } from '../common/text.js';
 
 for (const { start, run, ...want } of golden.counts) {
@@ -25,28 +25,25 @@ for (const { start, run, ...want } of golden.counts) {
   }));
 
   test(`most confused pairs${about}`, () => {
-    const got = confusedPairs(view, C).map(k => [Math.floor(k / C), k % C, view.counts[k]]);
-    assert.deepEqual(got, want.pairs);
-  });
-
-  test(`the largest error, the first in the order shown${about}`, () => {
-    const [t, p] = want.largest, order = start.classes.map((_, c) => c);
-    assert.deepEqual(largestError(view, order), { t, p, n: want.counts[t][p] });
-    const even = { counts: Int32Array.of(5, 2, 0, 0, 5, 2, 2, 0, 5) };
-    assert.deepEqual(largestError(even, [1, 0, 2]), { t: 1, p: 2, n: 2 });
-    assert.equal(largestError({ counts: Int32Array.of(5, 0, 0, 5) }, [0, 1]), null);
+    assert.deepEqual(confusedPairs(view, C).map(({ t, p, n }) => [t, p, n]), want.pairs);
   });
 
   test(`photos of a cell, the most confident first${about}`, () => want.cells.forEach((ids, t) => {
-    const { start: from, ids: all } = indexed(targets, pred, C), k = t * C;
-    assert.deepEqual(byConfidence(all.subarray(from[k], from[k + 1]), conf), ids);
+    assert.deepEqual(photosOf(tested, view, { kind: 'cell', t, p: 0 }), ids);
   }));
 }
+
+test('of pairs with as many photos, that with the larger share of its class is first', () => {
+  const counts = Int32Array.of(5, 2, 0, 0, 5, 2, 2, 0, 4);
+  assert.deepEqual(confusedPairs({ counts, rows: [7, 7, 6] }, 3)[0], { t: 2, p: 0, n: 2 });
+  assert.deepEqual(confusedPairs({ counts: Int32Array.of(5, 0, 0, 5), rows: [5, 5] }, 2), []);
+});
 
 test('photos without a prediction count as wrong and are found', () => {
   const targets = Uint16Array.of(0, 1, 1), pred = Uint16Array.of(0, 65535, 1),
     view = count(targets, pred, targets, 2);
   assert.deepEqual([view.right, view.none, ...view.rows], [2, 1, 1, 2]);
-  const { start, ids } = indexed(targets, pred, 2);
-  assert.deepEqual([...ids.subarray(start[4])], [1]);
+  const picked = pick => photosOf({ C: 2, n: 3, targets }, view, pick);
+  assert.deepEqual([picked({ kind: 'none', t: -1 }), picked({ kind: 'fn', t: 1 })], [[1], [1]]);
+  assert.deepEqual(picked({ kind: 'fp', t: 1 }), []);
 });

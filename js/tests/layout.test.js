@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { golden, near } from './golden.js';
 import { ramps } from '../common/colours.js';
-import { geometry, hit, mostZoom, paint, panned, shortener, zoomed } from '../explorer/layout.js';
-import { scene } from '../explorer/scene.js';
+import { geometry, hit, mostZoom, paint, panned, scene, shortener, zoomed } from '../explorer/layout.js';
 
 const widthOf = text => 7 * Array.from(text).length;
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { golden } from './golden.js';
 import { svgPainter } from '../common/painters.js';
 import { csv, cut, escaped, flat, percent, plural } from '../common/text.js';
-import { cellTexts } from '../explorer/scene.js';
+import { cellTexts } from '../explorer/layout.js';
 
 const { texts, escaped: safe } = golden;
 

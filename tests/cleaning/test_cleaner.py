@@ -469,7 +469,7 @@ def test_decisions_about_several_and_the_end(page, animals, tmp_path):
     assert got.undo() and [*got.decisions.action] == ['keep']*24
     page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
     page.locator('.cl-command button').click()
-    assert message.inner_text() == 'Copied.'
+    page.get_by_text('Copied.', exact=True).wait_for()
     assert page.evaluate('navigator.clipboard.readText()') == page.locator('.cl-command code').inner_text()
     press(page, 'u')
     assert count(page) == 'decided 24 of 30' and page.locator('.cl-end').count() == 0

@@ -369,3 +369,15 @@ def test_merge(tmp_path):
     assert sorted(agreed.sha256) == ['aa', 'cc']
     assert [*torn.new] == ['deer', 'hare'] and [*torn.sha256] == ['bb', 'bb']
     with pytest.raises(UserError, match='no journal'): merge_journals(a, tmp_path/'none.csv')
+
+
+@pytest.mark.parametrize('action, new', [('relabel', 'hare'), ('keep', ''), ('aside', '')])
+def test_a_test_photo_is_offered_again_under_the_label_it_keeps(tmp_path, action, new):
+    first, old = decided(tmp_path, (0, 'relabel', 'deer')), photos(tmp_path)
+    once = apply_decisions(first, old, say=silent)
+    assert once.test.label.item() == 'fox' and once.test.corrected.item() == 'deer'
+    later = Journal(tmp_path/'later.csv')
+    later.decide('0', f'{0:064x}', 'fox', action, new)
+    again = apply_decisions(later, once, say=silent).test
+    assert (again.corrected.item(), again.removed.item()) == (new, action if action == 'aside' else '')
+    assert apply_decisions(first, once, say=silent).test.corrected.item() == 'deer'  # made before

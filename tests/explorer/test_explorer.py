@@ -311,8 +311,36 @@ def test_fits_the_window_and_keeps_what_is_selected(st, closed, tmp_path):
         tip = box(page, '.ic-tip:not([hidden])')
         assert tip[0] >= right or tip[2] <= left or tip[1] >= bottom or tip[3] <= top, 'it covers its cell'
         assert tip[0] >= 0 and tip[1] >= 0 and tip[2] <= 1400 and tip[3] <= 500
+    left, top, right, bottom = box(page, '.ic-grid')  # in its middle a cell that was not opened
+    page.mouse.move((left+right)/2, (top+bottom)/2)
+    page.locator('.ic-tip img').first.wait_for()
+    n = confusion(st, run=st.runs.run[0], epoch=1).counts[1, 1]
+    assert page.locator('.ic-tip img').count() == min(3, n)
     page.mouse.move(0, 0)
     assert not page.locator('.ic-tip').is_visible()
+
+
+@pytest.mark.browser
+def test_measures_and_the_difference_keep_what_is_selected(st, closed, tmp_path):
+    page = opened(closed, save_explorer(st, path=tmp_path/'explorer.html'))
+    row, col, _ = largest(st)
+    go_to(page, col, row)  # another cell than that which it opens on
+    chosen, title = cell(page).split(':')[0], page.inner_text('.ic-panel:not([hidden]) h3')
+    page.select_option('select >> nth=1', index=1)
+    page.get_by_role('tab', name='Photos').click()
+    page.get_by_role('slider', name='photo size').fill('240')
+    for step in ('difference', 'recall', 'other run', 'precision', 'difference', 'counts', 'this run'):
+        button = page.get_by_role('button', name=step, exact=True)
+        button.click()
+        assert button.get_attribute('aria-pressed') == 'true'
+        assert cell(page).split(':')[0] == chosen, step
+        assert page.locator('.ic-cell[aria-selected=true]').count() == 1, step
+        assert page.get_by_role('tab', name='Photos').get_attribute('aria-selected') == 'true', step
+        assert page.inner_text('.ic-panel:not([hidden]) h3') == title, step
+        assert page.get_by_role('slider', name='photo size').input_value() == '240', step
+    assert 'of this class' in page.inner_text('.ic-panel:not([hidden])')
+    page.get_by_role('button', name='difference').click()
+    page.get_by_text('only in the other').wait_for()  # the photos that one run alone has in this cell
 
 
 @pytest.mark.browser
