@@ -216,6 +216,40 @@ def _predictions(args, model, good, failed, probs):
     return dict(model=str(args.model), arch=model.arch, classes=model.classes, temperature=model.temperature,
                 figures=model.figures, photos=rows, failed=failed[['path', 'reason']].to_dict('records'))
 
+# %% ../nbs/api/80_cli.ipynb #9f1a0031
+def _cache(args):
+    from imgcls.cached import about_cache, cache_json, cache_table, cache_text, find_cached
+    if args.clear: return _clear(args, find_cached(args.clear))
+    if args.yes: raise UserError('--yes goes with --clear NAME; see imgcls cache --help')
+    table = cache_table()
+    if args.json: printed(json.dumps(cache_json(table)))
+    else: show([[('table', cache_text(table))], [('line', line) for line in about_cache(table)]])
+    return 0
+
+
+def _agreed(question):
+    "Does the user say yes?"
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError('there is no terminal to ask at; --yes removes it without a question')
+    remark(f'{question} [y/N]')
+    with suppress(EOFError): return input().strip().lower() in ('y', 'yes')
+    return False
+
+
+# %% ../nbs/api/80_cli.ipynb #9f1a0032
+def _clear(args, table):
+    from imgcls.cached import cache_json, cache_text, clear_cache, in_bytes
+    def many(rows): return f"{plural(len(rows), 'item')}, {in_bytes(rows.bytes.sum())}"
+    if len(table) and not args.yes:
+        remark(cache_text(table))
+        if not _agreed(f'Remove {many(table)}?'): return 1
+    ids = [*(table.kind + '/' + table.name)]
+    gone = clear_cache(ids, say=lambda text: remark(f'imgcls: {text}')) if ids else table
+    if args.json: printed(json.dumps(dict(removed=cache_json(gone)['items'])))
+    else: printed(f'removed: {many(gone)}')
+    return int(len(gone) < len(table))
+
+
 # %% ../nbs/api/80_cli.ipynb #87edfcc0
 def _one_line(text): return ' '.join(str(text).split())
 
@@ -232,7 +266,7 @@ def _run(argv):
     if argv[0][:1] != '-' and argv[0] not in COMMANDS: raise _no_command(argv[0])
     args = parser().parse_args(argv)
     does = dict(gather=_gather, credits=_credits, study=_study, table=_table, report=_report,
-                explore=_explore, clean=_clean, predict=_predict)
+                explore=_explore, clean=_clean, predict=_predict, cache=_cache)
     with quiet(): return does[args.command](args)  # warnings of libraries are for programmers
 
 # %% ../nbs/api/80_cli.ipynb #09b41007

@@ -27,7 +27,8 @@ from scipy.ndimage import sobel, uniform_filter1d
 from torch import nn
 
 from ..borrowed import usual_torch
-from ..core import UserError, atomic, cache_dir, full_path, plural, progress, quiet, quiet_import
+from ..cache import cache_dir, used_now
+from ..core import UserError, atomic, full_path, plural, progress, quiet, quiet_import
 from ..data.decode import PhotoError, decode, read_photo
 from ..data.table import Photos, read_photos
 from ..studies.study import Study
@@ -155,6 +156,7 @@ def _kept(kind, of, make):
     made_of = hashlib.sha256(b'2')  # another number where labels are judged, or photos looked at, otherwise
     for x in of: made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
     file = cache_dir(kind)/f'{made_of.hexdigest()[:32]}.safetensors'
+    used_now(file)
     try: return load(file.read_bytes())
     except (OSError, SafetensorError): found = make()
     if not any(np.isnan(x).any() for x in found.values()):  # else a photo could not be read just now

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from ..core import UserError, atomic, cache_dir, quiet_import, reachable
+from ..cache import cache_dir
+from ..core import UserError, atomic, quiet_import, reachable
 from ..csv_files import write_csv
 
 # %% ../../nbs/api/12_data.datasets.ipynb #1af5be67
@@ -176,7 +177,7 @@ def _photos_in(snapshot, name):
             with atomic(target, sync=False) as part:
                 part.mkdir()
                 _unpack(snapshot, name, part)
-        return target/'photos.csv'
+        return cache_dir('datasets', target.name)/'photos.csv'
     return _inner(snapshot)
 
 # %% ../../nbs/api/12_data.datasets.ipynb #dfca7924
