@@ -15,11 +15,12 @@ __all__ = ['clean', 'save_cleaner', 'find_issues', 'Journal', 'apply_decisions',
 # %% ../nbs/api/90_all.ipynb #al000006
 from fastcore.docments import docments
 
-import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+from .core import UserError, quiet_import
+
+quiet_import('imgcls.explorer.report')  # it brings Study.report and PyTorch
 from .cleaning.cleaner import clean, save_cleaner
 from .cleaning.issues import find_issues
 from .cleaning.journal import apply_decisions, merge_journals, restore_files
-from .core import UserError
 from .data.scenes import CLASSES
 from .data.synth import draw, synth_folder
 from .data.table import Photos, read_photos

@@ -167,7 +167,11 @@ def _use(root, item):
     key = root, os.getpid()
     if key in _LEASES and _LEASES[key].there(item): return
     with suppress(OSError), _alone(root):
-        if key not in _LEASES or not _LEASES[key].file.exists(): _LEASES[key] = _Lease(root)
+        lease = _LEASES.get(key)
+        if lease and not lease.file.exists():  # somebody deleted the cache
+            lease.lock.close()
+            lease = None
+        _LEASES[key] = lease or _Lease(root)
         _LEASES[key].add(item)
     with suppress(OSError): os.utime(root/item)
 

@@ -12,11 +12,11 @@ import os
 import shlex
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .commands import COMMANDS, parser
-from .core import UserError, aligned, busy, in_order, plural, quiet
+from .core import UserError, aligned, busy, collect_later, full_path, in_order, plural, quiet
 from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007
@@ -28,16 +28,31 @@ def _options(args):
     return {k: v for k, v in vars(args).items() if k not in ('command', 'json')}
 
 
-def _loading(what): return busy(f'Loading PyTorch, to {what}')
+@contextmanager
+def _loading(what):
+    "Show that PyTorch is being loaded, which takes a few seconds."
+    with busy(f'Loading PyTorch, to {what}'), collect_later(): yield
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
+def _look_first(args):
+    "Raise `UserError` for what holds no photos, before PyTorch is loaded."
+    from imgcls.data.datasets import check_name
+    from imgcls.data.files import list_photos
+    if args.photos == 'synth': return
+    path = full_path(args.photos, 'the source of the photos')
+    if os.path.lexists(path): list_photos(path, args.classes)
+    else: check_name(args.photos)
+
+
 def _study(args):
+    with collect_later(): _look_first(args)
     with _loading(f'read the photos of {args.photos}'):
-        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
-        from imgcls.studies.report import json_report
-        from imgcls.studies.runs import peak_mb
         from imgcls.studies.study import study
     st = study(**_options(args), say=remark)
+    # not before, so that the first photo is read soon
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+    from imgcls.studies.report import json_report
+    from imgcls.studies.runs import peak_mb
     with busy('Writing report.html'): report = st.report()
     if args.json:
         more = dict(failed=st.failed, features=st.features, report=str(report),
