@@ -89,7 +89,7 @@ def in_bytes(
 def _ago(seconds):
     "Time past, in words."
     for name, length in (('day', DAY), ('hour', 3600), ('minute', 60)):
-        if seconds >= length: return plural(int(seconds/length), name) + ' ago'
+        if seconds >= length: return plural(round(seconds/length), name) + ' ago'
     return 'just now'
 
 # %% ../nbs/api/68_cached.ipynb #cb000018
