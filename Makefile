@@ -74,6 +74,7 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/gather.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/truth.py
 
 course: $(READY)  ## the lessons at full size on real photos; writes their saved outputs (about 25 minutes)

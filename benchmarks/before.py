@@ -18,7 +18,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from imgcls.core import cache_dir
+from imgcls.cache import cache_dir
 from imgcls.studies.runs import machine, versions
 
 ROOT, FILE = Path(__file__).resolve().parents[1], Path(__file__).with_suffix('.json')

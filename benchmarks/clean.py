@@ -28,8 +28,8 @@ from matplotlib import image
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
+from imgcls.cache import cache_dir
 from imgcls.cleaning.issues import deep_body, find_issues, judge_labels
-from imgcls.core import cache_dir
 from imgcls.data.files import list_photos
 from imgcls.data.synth import CLASSES, synth_folder
 from imgcls.data.table import read_photos

@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from imgcls.core import cache_dir
+from imgcls.cache import cache_dir
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import Photos, read_photos
 from imgcls.studies.runs import machine, versions

@@ -32,7 +32,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from imgcls.core import cache_dir
+from imgcls.cache import cache_dir
 from imgcls.gather.looks import Seen
 from imgcls.gather.verify import check_photo
 

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from imgcls.core import atomic, cache_dir
+from imgcls.cache import cache_dir
+from imgcls.core import atomic
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import COLUMNS, Photos
 from imgcls.studies.runs import machine, versions

@@ -26,7 +26,8 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from imgcls.core import cache_dir, plural
+from imgcls.cache import cache_dir
+from imgcls.core import plural
 from imgcls.studies.runs import machine, peak_mb, versions
 
 FILE = Path(__file__).with_name('tune.json')

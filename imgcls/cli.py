@@ -12,11 +12,11 @@ import os
 import shlex
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .commands import COMMANDS, parser
-from .core import UserError, aligned, busy, in_order, plural, quiet
+from .core import UserError, aligned, busy, collect_later, full_path, in_order, plural, quiet
 from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007
@@ -28,16 +28,31 @@ def _options(args):
     return {k: v for k, v in vars(args).items() if k not in ('command', 'json')}
 
 
-def _loading(what): return busy(f'Loading PyTorch, to {what}')
+@contextmanager
+def _loading(what):
+    "Show that PyTorch is being loaded, which takes a few seconds."
+    with busy(f'Loading PyTorch, to {what}'), collect_later(): yield
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
+def _look_first(args):
+    "Raise `UserError` for what holds no photos, before PyTorch is loaded."
+    from imgcls.data.datasets import check_name
+    from imgcls.data.files import list_photos
+    if args.photos == 'synth': return
+    path = full_path(args.photos, 'the source of the photos')
+    if os.path.lexists(path): list_photos(path, args.classes)
+    else: check_name(args.photos)
+
+
 def _study(args):
+    with collect_later(): _look_first(args)
     with _loading(f'read the photos of {args.photos}'):
-        import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
-        from imgcls.studies.report import json_report
-        from imgcls.studies.runs import peak_mb
         from imgcls.studies.study import study
     st = study(**_options(args), say=remark)
+    # not before, so that the first photo is read soon
+    import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
+    from imgcls.studies.report import json_report
+    from imgcls.studies.runs import peak_mb
     with busy('Writing report.html'): report = st.report()
     if args.json:
         more = dict(failed=st.failed, features=st.features, report=str(report),
@@ -216,6 +231,40 @@ def _predictions(args, model, good, failed, probs):
     return dict(model=str(args.model), arch=model.arch, classes=model.classes, temperature=model.temperature,
                 figures=model.figures, photos=rows, failed=failed[['path', 'reason']].to_dict('records'))
 
+# %% ../nbs/api/80_cli.ipynb #9f1a0031
+def _cache(args):
+    from imgcls.cached import about_cache, cache_json, cache_table, cache_text, find_cached
+    if args.clear: return _clear(args, find_cached(args.clear))
+    if args.yes: raise UserError('--yes goes with --clear NAME; see imgcls cache --help')
+    table = cache_table()
+    if args.json: printed(json.dumps(cache_json(table)))
+    else: show([[('table', cache_text(table))], [('line', line) for line in about_cache(table)]])
+    return 0
+
+
+def _agreed(question):
+    "Does the user say yes?"
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError('there is no terminal to ask at; --yes removes it without a question')
+    remark(f'{question} [y/N]')
+    with suppress(EOFError): return input().strip().lower() in ('y', 'yes')
+    return False
+
+
+# %% ../nbs/api/80_cli.ipynb #9f1a0032
+def _clear(args, table):
+    from imgcls.cached import cache_json, cache_text, clear_cache, in_bytes
+    def many(rows): return f"{plural(len(rows), 'item')}, {in_bytes(rows.bytes.sum())}"
+    if len(table) and not args.yes:
+        remark(cache_text(table))
+        if not _agreed(f'Remove {many(table)}?'): return 1
+    ids = [*(table.kind + '/' + table.name)]
+    gone = clear_cache(ids, say=lambda text: remark(f'imgcls: {text}')) if ids else table
+    if args.json: printed(json.dumps(dict(removed=cache_json(gone)['items'])))
+    else: printed(f'removed: {many(gone)}')
+    return int(len(gone) < len(table))
+
+
 # %% ../nbs/api/80_cli.ipynb #87edfcc0
 def _one_line(text): return ' '.join(str(text).split())
 
@@ -232,7 +281,7 @@ def _run(argv):
     if argv[0][:1] != '-' and argv[0] not in COMMANDS: raise _no_command(argv[0])
     args = parser().parse_args(argv)
     does = dict(gather=_gather, credits=_credits, study=_study, table=_table, report=_report,
-                explore=_explore, clean=_clean, predict=_predict)
+                explore=_explore, clean=_clean, predict=_predict, cache=_cache)
     with quiet(): return does[args.command](args)  # warnings of libraries are for programmers
 
 # %% ../nbs/api/80_cli.ipynb #09b41007

@@ -142,7 +142,8 @@ COMMANDS = dict(
     table='show the table of a study', report='write report.html of a study',
     explore='write explorer.html, the confusion matrix of a study to click through',
     clean='find likely label errors and photos that harm, and apply decisions about them',
-    predict='predict the labels of photos')
+    predict='predict the labels of photos',
+    cache='list what lies in the cache, and remove what is named')
 
 
 def _small_options(made):
@@ -158,6 +159,9 @@ def _small_options(made):
     made['predict'].add_argument('model', metavar='MODEL',
                                  help='a study, the folder of one of its runs, or a model.safetensors')
     made['predict'].add_argument('photos', metavar='PHOTO', nargs='+', help='photos, or folders of photos')
+    made['cache'].add_argument('--clear', nargs='+', metavar='NAME', help='remove what has this name or is '
+                               'of this kind, or all; what a running study uses stays')
+    made['cache'].add_argument('--yes', action='store_true', help='with --clear: do not ask')
 
 # %% ../nbs/api/69_commands.ipynb #a71ff857
 def parser() -> argparse.ArgumentParser:

@@ -19,7 +19,8 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-from .core import UserError, atomic, cache_dir, one_line, quiet
+from .cache import cache_dir, used_now
+from .core import UserError, atomic, one_line, quiet
 
 # %% ../nbs/api/07_engine.ipynb #f6bbe694
 def depthwise(
@@ -144,7 +145,9 @@ def _kept(name):
     "A graph in the cache, if there is one; damaged ones are removed."
     for file in cache_dir('graphs').glob(f'{name}-*.onnx'):
         graph = file.read_bytes()
-        if file.stem.endswith(_checksum(graph)): return graph
+        if file.stem.endswith(_checksum(graph)):
+            used_now(file)
+            return graph
         file.unlink(missing_ok=True)
 
 # %% ../nbs/api/07_engine.ipynb #en000017

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from imgcls import engine as engine_room
-from imgcls.core import cache_dir
+from imgcls.cache import cache_dir
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
 from imgcls.engine import Engine, OnnxEngine, engine, keep_memory, onnx_graph

@@ -197,8 +197,19 @@ assert 'matplotlib.pyplot' not in sys.modules, 'plots draw without pyplot, which
 """
 
 
-def test_rooms_import_no_more_than_they_need():
-    done = subprocess.run([sys.executable, '-c', LIGHT], capture_output=True, text=True)
+STAR = """
+import gc, sys
+from imgcls.all import *
+heavy = 'fastai', 'timm', 'torchvision', 'torch._dynamo', 'matplotlib', 'scipy', 'sklearn', 'cleanlab'
+found = {*heavy} & {*sys.modules}
+assert 'torch' in sys.modules and not found, f'the star import brings {found}'
+assert gc.isenabled()
+"""
+
+
+@pytest.mark.parametrize('code', [LIGHT, STAR], ids=['rooms', 'star import'])
+def test_no_more_is_imported_than_is_needed(code):
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
 
 
@@ -242,6 +253,45 @@ def test_help_is_quick_and_leaves_heavy_packages_alone():
     assert 'imgcls.cli' in loaded and 'study' in done.stdout
     assert not loaded & {'torch', 'fastai', 'timm', 'torchvision', 'pandas', 'numpy', 'matplotlib', 'scipy'}
     assert min(run()[0] for _ in range(3)) < .5  # the best of three: other work may run here
+
+
+AT_FIRST_PHOTO = """
+import os, sys
+from imgcls.cli import main
+
+def watch(event, args):
+    if event != 'open' or not str(args[0]).endswith('.jpg'): return
+    print(*sys.modules, file=sys.__stdout__, flush=True)
+    os._exit(0)
+
+sys.addaudithook(watch)
+main()
+"""
+
+
+def test_a_study_reads_its_first_photo_before_it_loads_what_it_needs_later(tmp_path):
+    from PIL import Image
+    for name in ('a/1.jpg', 'a/2.jpg', 'b/1.jpg', 'b/2.jpg'):
+        (tmp_path/name).parent.mkdir(exist_ok=True)
+        Image.new('RGB', (64, 64)).save(tmp_path/name)
+    command = [sys.executable, '-c', AT_FIRST_PHOTO, 'study', tmp_path, '--arch', 'efficientnet_lite0']
+    done = subprocess.run(command, capture_output=True, text=True)
+    loaded = {*done.stdout.split()}
+    assert 'torch' in loaded, done.stderr[-500:]
+    assert not loaded & {'fastai', 'matplotlib', 'scipy', 'IPython', 'ipywidgets', 'anywidget', 'sklearn',
+                         'cleanlab', 'jinja2', 'aiohttp'}
+
+
+NO_PHOTOS = [('empty', 'holds no photos'), ('nothing', 'there is no folder or file')]
+
+
+@pytest.mark.parametrize('photos, said', NO_PHOTOS, ids=['empty', 'nothing'])
+def test_what_holds_no_photos_is_said_before_torch_is_loaded(tmp_path, photos, said):
+    (tmp_path/'empty').mkdir()
+    code = 'import sys; from imgcls.cli import main; code = main(); print(code, "torch" in sys.modules)'
+    command = [sys.executable, '-c', code, 'study', str(tmp_path/photos)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == '2 False\n' and said in done.stderr and done.stderr.count('\n') == 1
 
 
 # git

@@ -26,7 +26,7 @@ MINUTES = 15  # the longest a cell may take
 
 def _unzip(shared):
     "Put the photos of `shared` where fastai keeps its data; return that folder."
-    from imgcls.core import cache_dir
+    from imgcls.cache import cache_dir
     home = cache_dir('course')
     (home/'data').mkdir(exist_ok=True)
     for file in shared.glob('data/*.zip'):

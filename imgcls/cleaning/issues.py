@@ -23,17 +23,16 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from scipy.ndimage import sobel, uniform_filter1d
 from torch import nn
 
 from ..borrowed import usual_torch
-from ..core import UserError, atomic, cache_dir, full_path, plural, progress, quiet, quiet_import
+from ..cache import cache_dir, used_now
+from ..core import UserError, atomic, full_path, plural, progress, quiet, quiet_import
 from ..data.decode import PhotoError, decode, read_photo
 from ..data.table import Photos, read_photos
 from ..studies.study import Study
 from ..training.features import Features
 from ..training.models import Body, find_body, find_weights, load_body
-from ..training.stages import stages
 
 # %% ../../nbs/api/50_cleaning.issues.ipynb #bb2c3ed9
 class _Deep(nn.Module):
@@ -61,6 +60,7 @@ def deep_body(
     body: Body,  # it is not changed
 ) -> Body:  # with longer features: those of all blocks, then its own; then the same of the mirrored photo
     "Return a body that also gives what it sees on the way, of the photo and of its mirror image."
+    from imgcls.training.stages import stages  # here, because fastai comes with it
     side = body.weights.res
     steps = stages(copy.deepcopy(body.module), side)
     with torch.inference_mode():
@@ -159,6 +159,7 @@ def _kept(kind, of, make):
     made_of = hashlib.sha256(b'2')  # another number where labels are judged, or photos looked at, otherwise
     for x in of: made_of.update(f'{x.dtype} {x.shape}'.encode() + np.ascontiguousarray(x).tobytes())
     file = cache_dir(kind)/f'{made_of.hexdigest()[:32]}.safetensors'
+    used_now(file)
     try: return load(file.read_bytes())
     except (OSError, SafetensorError): found = make()
     if not any(np.isnan(x).any() for x in found.values()):  # else a photo could not be read just now
@@ -193,6 +194,7 @@ def nearest_to_centres(
 # %% ../../nbs/api/50_cleaning.issues.ipynb #70719a38
 def _blur(grey, size=11):
     "0 (sharp) to 1: how much of the change from pixel to pixel is left after an average over `size` pixels."
+    from scipy.ndimage import sobel, uniform_filter1d  # here, because it takes a while
     out = []
     for axis in (0, 1):
         sharp, soft = (np.abs(sobel(x, axis))[2:-2, 2:-2] for x in (grey, uniform_filter1d(grey, size, axis)))

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ..core import UserError, atomic, cache_dir, full_path, progress
+from ..cache import cache_dir
+from ..core import UserError, atomic, full_path, progress
 from .animals import animal_shapes
 from .scenery import backdrop, cover, merge_planes, texture, trunk
 from .scenes import CLASSES, LIGHTS, VERSION, generator, scene

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
+from ..cache import hold, note_study
 from ..core import UserError, atomic, full_path, in_order, plural, progress, whole
 from .datasets import fetch_dataset
 from imgcls.data.decode import (
@@ -325,6 +326,7 @@ def read_photos(
     check_share(test)
     found, name, origin, cleaned_from = _locate(source)
     rows, left_out, notes = list_photos(found, classes)
+    hold(rows.path)
     given = (rows.split != '').any()
     rows, bad, more = _usable(rows, check)
     rows, copies = merge_copies(rows)
@@ -358,7 +360,9 @@ def save(
     table = pa.Table.from_pandas(self.df)
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(about)})
     with atomic(path) as part: parquet.write_table(table, part)
-    return full_path(path)
+    path = full_path(path)
+    if (path.parent/'study.json').is_file(): note_study(path.parent, self.df.path)
+    return path
 
 # %% ../../nbs/api/15_data.table.ipynb #load0001
 @patch(cls_method=True)
@@ -379,6 +383,7 @@ def load(
     if about is None: raise UserError(f'{path} holds a table but not photos; read it with read_photos')
     about['skipped'] = pd.DataFrame(about['skipped'], columns=['path', 'reason', 'text'], dtype=str)
     about['pairs'] = pd.DataFrame(about['pairs'], columns=['a', 'b', 'kind'], dtype=str)
+    hold(df.path)
     return cls(df, **(dict(natural=False) | about))
 
 # %% ../../nbs/api/15_data.table.ipynb #3142e38c

@@ -15,10 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from matplotlib.colors import to_rgba_array
-from matplotlib.figure import Figure
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 from ..core import UserError, full_path, image, in_order, plural, shade
 from ..csv_files import read_csv
@@ -182,6 +178,8 @@ def confused_order(
     matrix: np.ndarray,  # counts: true class × predicted class
 ) -> list[int]:  # positions of the classes
     "Return an order of the classes in which those that are mistaken for each other are neighbours."
+    from scipy.cluster.hierarchy import leaves_list, linkage  # here, because it takes a while
+    from scipy.spatial.distance import squareform
     m = np.asarray(matrix, float)
     if len(m) < 3: return [*range(len(m))]
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
@@ -337,8 +335,9 @@ def plot_confusion(
     run: str | None = None,  # name of a run; None: one run of each training size, at most four
     epoch: int | None = None,  # 1…; None: the last
     order: str = 'name',  # of the classes: 'name', or 'confused' for `confused_order`
-) -> Figure:
+):  # a matplotlib `Figure`
     "Draw one confusion matrix, or up to four sizes of a study on one page."
+    from matplotlib.figure import Figure
     p = predictions(source, *args)
     if order not in ('name', 'confused'):
         raise UserError(f"order '{order}' is unknown; take name or confused")

@@ -26,7 +26,8 @@ from safetensors.numpy import save
 from torch import nn
 from torch.nn import functional as F
 
-from ..core import UserError, atomic, cache_dir, plural, quiet
+from ..cache import cache_dir
+from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
 from ..engine import at_once, engine, keep_memory, precision
 from .models import Body, default_device, load_body

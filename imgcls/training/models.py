@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..borrowed import usual_torch
-from ..core import UserError, full_path, reachable
+from ..core import UserError, full_path, quiet_import, reachable
 
 # %% ../../nbs/api/20_training.models.ipynb #7b15f9a2
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _TIMM_NAME = 'tf_efficientnet_lite0'  # timm's name for the same net
 @lru_cache
 def _torchvision():
     "Names of torchvision's classifiers."
-    from torchvision import models
+    models = quiet_import('torchvision.models')
     return frozenset(models.list_models(module=models))
 
 # %% ../../nbs/api/20_training.models.ipynb #e298684c
@@ -56,7 +56,7 @@ def _origin(arch):
     if arch == _PACKAGED: return 'package'
     if arch == 'cifar_net': return 'random'
     if arch in _torchvision(): return 'torchvision'
-    import timm
+    timm = quiet_import('timm')
     if timm.is_model(arch.split('.')[0]): return 'timm'
     names = sorted({'auto', _PACKAGED, 'cifar_net', *_torchvision(), *timm.list_models()})
     near = difflib.get_close_matches(arch, names, 4, .5) or ['resnet18', 'resnet34', 'resnet50', _PACKAGED]
@@ -83,7 +83,7 @@ def _torchvision_card(arch):
 
 # %% ../../nbs/api/20_training.models.ipynb #1b608b4a
 def _timm_card(arch):
-    import timm
+    timm = quiet_import('timm')
     cfg = timm.get_pretrained_cfg(arch)
     if cfg is None: raise UserError(f"'{arch}' names no weights that timm knows; take '{arch.split('.')[0]}'")
     return Weights(arch, 'timm', cfg.hf_hub_id or cfg.url or '', cfg.mean, cfg.std, cfg.input_size[-1],
@@ -297,7 +297,7 @@ def _structure(arch):
     if origin == 'torchvision':
         from torchvision.models import get_model
         return _headless(get_model(arch, weights=None))
-    import timm
+    timm = quiet_import('timm')
     return timm.create_model(_TIMM_NAME if origin == 'package' else arch, pretrained=False, num_classes=0)
 
 # %% ../../nbs/api/20_training.models.ipynb #34b8339d
@@ -341,7 +341,7 @@ def _packaged(module, file):
 
 # %% ../../nbs/api/20_training.models.ipynb #2187a37c
 def _timm_module(w):
-    import timm
+    timm = quiet_import('timm')
     more = dict(pretrained_cfg_overlay=dict(file=w.file)) if w.file else {}
     try:
         with _patience(): return timm.create_model(w.arch, pretrained=True, num_classes=0, **more)

@@ -186,9 +186,9 @@ def test_hub_dataset_of_parquet_files_in_the_local_cache(tmp_path, pics):
     out = in_own_process('ann/animals', tmp_path)
     assert "('../../deer', 'test'): 2" in out and "('fox', 'train'): 5" in out
     assert 'animals ann/animals' in out
-    cache = tmp_path/'imgcls'
+    cache = tmp_path/'imgcls'/'datasets'
     files = [p.relative_to(cache).as_posix() for p in cache.rglob('*') if p.is_file()]
-    assert len(files) == 15 and all(f.startswith('datasets/ann--animals-') for f in files)
+    assert len(files) == 15 and all(f.startswith('ann--animals-') for f in files)
     assert not list(tmp_path.parent.rglob('strayed*')), 'a name from outside became a path'
     before = pics.tree(cache)
     assert in_own_process('ann/animals', tmp_path, offline='1').splitlines()[0] == out.splitlines()[0]
