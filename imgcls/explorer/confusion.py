@@ -295,6 +295,7 @@ def confusion(
 # %% ../../nbs/api/40_explorer.confusion.ipynb #e83b6e8e
 def _shades(counts):
     "Colours of cells and of their text: blue on the diagonal, orange for mistakes, white where nothing is."
+    from matplotlib.colors import to_rgba_array  # here, because it takes a while
     fill, ink = np.ones((*counts.shape, 4)), np.full(counts.shape, 'black', object)
     on = np.eye(len(counts), dtype=bool)
     for ramp, cells in (('right', on), ('wrong', ~on)):
