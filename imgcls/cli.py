@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .commands import COMMANDS, parser
 from .core import UserError, aligned, busy, in_order, plural, quiet
+from .machines import check_cluster
 from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007
@@ -32,6 +33,7 @@ def _loading(what): return busy(f'Loading PyTorch, to {what}')
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0008
 def _study(args):
+    if isinstance(args.on, str): check_cluster(args.on)  # before anything heavy is loaded
     with _loading(f'read the photos of {args.photos}'):
         import imgcls.explorer.report  # noqa: F401 (it brings Study.report)
         from imgcls.studies.report import json_report

@@ -239,10 +239,18 @@ class Workers:
         for i in self.pools: self._end(i)
 
 # %% ../nbs/api/07_machines.ipynb #mc000031
-def _extra(module, name):
-    "A library that only some people need."
-    if find_spec(module): return quiet_import(module)
-    raise UserError(f'{module} is not installed; pip install "imgcls[{name}]"')
+_EXTRAS = dict(ray='ray', dask='distributed', slurm='submitit')
+
+
+def _check_installed(name):
+    "Raise `UserError` where the library of an extra is missing."
+    if find_spec(_EXTRAS[name]): return
+    raise UserError(f'{_EXTRAS[name]} is not installed; pip install "imgcls[{name}]"')
+
+
+def _extra(name):
+    _check_installed(name)
+    return quiet_import(_EXTRAS[name])
 
 
 def _address(on, port):
@@ -290,7 +298,8 @@ class _RayTask:
 
 class _Ray:
     def __init__(self, on):
-        self.ray, (host, port) = _extra('ray', 'ray'), _check_answers(on, *_RAY)
+        host, port = _check_answers(on, *_RAY)
+        self.ray = _extra('ray')
         try:
             with quiet():
                 self.ours = self.ray.init(f'ray://{host}:{port}', log_to_driver=False, logging_level='ERROR',
@@ -320,8 +329,8 @@ class _Dask:
     def __init__(self, on):
         self.client, self.mine, self.refused = on, isinstance(on, str), set()
         if not self.mine: return
-        distributed = _extra('distributed', 'dask')
         host, port = _check_answers(on, *_DASK)
+        distributed = _extra('dask')
         try:
             with quiet():
                 self.client = distributed.Client(f'tcp://{host}:{port}', timeout=3, set_as_default=False)
@@ -343,12 +352,13 @@ _USUAL_JOB = dict(name='imgcls', timeout_min=240, cpus_per_task=4)
 
 def _slurm(on, out):
     "submitit's executor for SLURM, with logs in the folder of the study."
-    submitit = _extra('submitit', 'slurm')
+    _check_installed('slurm')
     if not shutil.which('sbatch'):
         raise UserError("no SLURM here: this machine has no command sbatch; start the study on the cluster's "
                         'login node')
     asked = dict(part.partition('=')[::2] for part in on.split(':')[1:])
     asked = {k: int(v) if v.isdecimal() else v for k, v in asked.items()}
+    submitit = _extra('slurm')
     executor = submitit.AutoExecutor(out/'slurm', cluster='slurm')
     try: executor.update_parameters(**_USUAL_JOB | asked)
     except (TypeError, ValueError, NameError) as e:
@@ -360,10 +370,12 @@ def check_cluster(
     on: str,  # 'ray://HOST', 'dask://HOST' or 'slurm'
 ):
     "Raise `UserError` within three seconds where there is no such cluster, or its library is missing."
-    if on.startswith('ray://'): _extra('ray', 'ray') and _check_answers(on, *_RAY)
-    elif on.startswith('dask://'): _extra('distributed', 'dask') and _check_answers(on, *_DASK)
-    elif on.partition(':')[0] == 'slurm': _slurm(on, Path())
-    else: raise UserError(f"nobody makes runs on '{on}'; take ray://HOST, dask://HOST, slurm, or a number")
+    kind = on.partition(':')[0]
+    if kind == 'slurm': return _slurm(on, Path())
+    if kind not in _EXTRAS or not on.startswith(f'{kind}://'):
+        raise UserError(f"nobody makes runs on '{on}'; take ray://HOST, dask://HOST, slurm, or a number")
+    _check_installed(kind)
+    _check_answers(on, *dict(ray=_RAY, dask=_DASK)[kind])
 
 
 def cluster(

@@ -93,9 +93,12 @@ def alone(small):
 
 @pytest.fixture(scope='module')
 def workers(told, alone):
-    "Two processes, one thread each."
-    workers = Workers(2)
-    assert workers.threads == 1
+    "Two processes, one thread each, whatever the environment asks for."
+    import torch
+    with pytest.MonkeyPatch.context() as m:
+        m.setenv('OMP_NUM_THREADS', '2')
+        workers = Workers(2)
+        assert {workers.submit(torch.get_num_threads).result() for _ in range(4)} == {1}
     yield workers
     workers.close()
 
