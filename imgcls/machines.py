@@ -199,7 +199,7 @@ class Workers:
     ):
         import torch
         self.n, self.threads, self.cards = n, max(1, torch.get_num_threads()//n), _cards()
-        self.queue, self.free, self.pools = ThreadPoolExecutor(n), SimpleQueue(), {}
+        self.queue, self.free, self.pools, self.closed = ThreadPoolExecutor(n), SimpleQueue(), {}, False
         for i in range(n):
             self._start(i)
             self.free.put(i)
@@ -216,7 +216,7 @@ class Workers:
         try: return self.pools[i][0].submit(fn, *args).result()
         except BrokenExecutor:
             self._end(i)
-            self._start(i)
+            if not self.closed: self._start(i)
             raise
         finally: self.free.put(i)
 
@@ -235,6 +235,7 @@ class Workers:
 
     def close(self):
         "End all workers, also in the middle of a run."
+        self.closed = True
         self.queue.shutdown(wait=False, cancel_futures=True)
         for i in self.pools: self._end(i)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -196,6 +196,18 @@ def test_workers_end_with_the_process_that_asked(small, told, tmp_path):
     with ThreadPoolExecutor(1) as pool: st, said = small(pool, out=out, sizes=[5], seeds=1, recipe=recipe)
     assert len(st.runs) == 1 and time.monotonic()-began < 20
     assert any(s.endswith('the process that was making it is gone; the run is made again') for s in said)
+
+
+def test_closing_ends_workers_in_the_middle_of_a_run():
+    workers = Workers(1)
+    pid, pool = workers.submit(os.getpid).result(), workers.pools[0]
+    future = workers.submit(time.sleep, 60)
+    time.sleep(.1)
+    workers.close()
+    with pytest.raises(BrokenExecutor): future.result(10)
+    until = time.monotonic()+10
+    while not gone(pid) and time.monotonic() < until: time.sleep(.05)
+    assert gone(pid) and workers.pools[0] is pool, 'nobody takes the place of a worker that is sent home'
 
 
 @pytest.mark.parametrize('n, seen, cards', [(0, None, []), (1, None, []), (2, None, ['0', '1']),
