@@ -208,12 +208,14 @@ class Workers:
         mine, theirs = get_context('spawn').Pipe()
         card = self.cards[i % len(self.cards)] if self.cards else None
         pool = ProcessPoolExecutor(1, get_context('spawn'), _begin, (theirs, self.threads, card))
-        self.pools[i] = pool, mine
-        pool.submit(os.getpid)  # it starts now, before there is a run for it
+        self.pools[i] = pool, mine, pool.submit(os.getpid)  # it starts now, before there is a run for it
 
     def _call(self, fn, *args):
         i = self.free.get()
-        try: return self.pools[i][0].submit(fn, *args).result()
+        pool, _, started = self.pools[i]
+        try:
+            if not started.exception(): return pool.submit(fn, *args).result()
+            raise UserError("a worker can't start; in a script, call study below if __name__ == '__main__':")
         except BrokenExecutor:
             self._end(i)
             if not self.closed: self._start(i)
@@ -221,7 +223,7 @@ class Workers:
         finally: self.free.put(i)
 
     def _end(self, i):
-        pool, mine = self.pools[i]
+        pool, mine, _ = self.pools[i]
         pool.shutdown(wait=False, cancel_futures=True)
         mine.close()
 
@@ -338,7 +340,7 @@ class _Dask:
         except Exception as e: raise _unusable(on, e) from None
 
     def submit(self, fn, *args):
-        there = self.client.scheduler_info(n_workers=-1)['workers'] if self.refused else {}
+        there = self.client.has_what() if self.refused else {}  # by the addresses of all workers
         return self.client.submit(_dask_work, fn, *args, pure=False,
                                   workers=[w for w in there if w not in self.refused] or None)
 

@@ -234,6 +234,7 @@ def kept(self: _Desk, task, files):
 def take(self: _Desk, task, future):
     "Look at an answer: '' when the run is made, why it never will be, or None while it goes on."
     try: answer = future.result()
+    except UserError: raise
     except Exception as e: return self.lost(task, e)
     for line in answer['said']: self.say(line)
     kind = answer['kind']

@@ -198,6 +198,15 @@ def test_workers_end_with_the_process_that_asked(small, told, tmp_path):
     assert any(s.endswith('the process that was making it is gone; the run is made again') for s in said)
 
 
+def test_a_script_that_starts_itself_again_is_told_so(told, tmp_path):
+    script = ASKS.replace("if __name__ == '__main__'", 'if True')
+    (tmp_path/'asks.py').write_text(script)
+    photos = synth_folder(per_class=25, side=64)
+    asks = subprocess.run([sys.executable, tmp_path/'asks.py', photos, told.where, tmp_path/'st'],
+                          capture_output=True, text=True, timeout=100)
+    assert asks.returncode == 1 and "a worker can't start; in a script, call study below if" in asks.stderr
+
+
 def test_closing_ends_workers_in_the_middle_of_a_run():
     workers = Workers(1)
     pid, pool = workers.submit(os.getpid).result(), workers.pools[0]
@@ -386,6 +395,10 @@ def test_dask_with_a_worker_that_is_killed(small, alone):
         assert any(s.endswith('the process that was making it is gone; the run is made again') for s in said)
         with distributed.Client(cluster) as client:
             for on in (client, client.get_executor()): same_runs(small(on, sizes=[5])[0], alone)
+            by = machines.cluster(client, Path())
+            first = by.submit(dict).result()
+            by.refuse(first)
+            assert first['address'] not in {by.submit(dict).result()['address'] for _ in range(4)}
 
 
 def test_submitit(small, alone, tmp_path):
