@@ -49,7 +49,7 @@ def made(threads, **how):
 def two_workers(home):
     "Seconds of six runs, one after the other and by two workers."
     how = dict(photos=str(synth_folder(home/'photos', per_class=60, side=96)), sizes=['all'], seeds=6,
-               recipe='fine_tune:epochs=8', arch='efficientnet_lite0', res=96)
+               recipe='fine_tune:epochs=10', arch='efficientnet_lite0', res=96)
     made(2, **dict(how, recipe='frozen', seeds=1), out=str(home/'first'))  # now files are read from memory
     one, cpu_one = made(1, **how, out=str(home/'one'))
     two, cpu_two = made(2, **how, out=str(home/'two'), on=2)
@@ -84,6 +84,7 @@ def ray():
         with socket.socket() as s:
             if not s.connect_ex(('127.0.0.1', port)): break
         time.sleep(.1)
+    time.sleep(3)  # the port answers before Ray's agent is ready
     try: yield f'ray://127.0.0.1:{port}'
     finally:
         head.terminate()

@@ -441,6 +441,7 @@ def ray_address(told, own_cache):
         with socket.socket() as s:
             if not s.connect_ex(('127.0.0.1', ports[1])): break
         time.sleep(.1)
+    time.sleep(3)  # the port answers before Ray's agent is ready
     yield f'ray://127.0.0.1:{ports[1]}'
     head.terminate()
     with suppress(subprocess.TimeoutExpired): head.wait(15)
