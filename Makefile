@@ -63,7 +63,7 @@ course-latest: latest  ## all lessons and solutions with the newest version of e
 	OMP_NUM_THREADS=2 $(LATEST)/$(bin)/python tools/course.py --dry --photos $(PHOTOS)
 
 latest:
-	@$(call install,$(LATEST),--upgrade --upgrade-strategy eager pip -e ".[hub]" $(NEWEST))
+	@$(call install,$(LATEST),--upgrade --upgrade-strategy eager pip -e ".[hub,ray,dask,slurm]" $(NEWEST))
 
 bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
@@ -75,6 +75,7 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/gather.py
 	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/truth.py
 
 course: $(READY)  ## the lessons at full size on real photos; writes their saved outputs (about 25 minutes)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .commands import COMMANDS, parser
 from .core import UserError, aligned, busy, collect_later, full_path, in_order, plural, quiet
+from .machines import check_cluster
 from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007
@@ -45,6 +46,7 @@ def _look_first(args):
 
 
 def _study(args):
+    if isinstance(args.on, str): check_cluster(args.on)  # before anything heavy is loaded
     with collect_later(): _look_first(args)
     with _loading(f'read the photos of {args.photos}'):
         from imgcls.studies.study import study
@@ -250,7 +252,6 @@ def _agreed(question):
     with suppress(EOFError): return input().strip().lower() in ('y', 'yes')
     return False
 
-
 # %% ../nbs/api/80_cli.ipynb #9f1a0032
 def _clear(args, table):
     from imgcls.cached import cache_json, cache_text, clear_cache, in_bytes
@@ -263,7 +264,6 @@ def _clear(args, table):
     if args.json: printed(json.dumps(dict(removed=cache_json(gone)['items'])))
     else: printed(f'removed: {many(gone)}')
     return int(len(gone) < len(table))
-
 
 # %% ../nbs/api/80_cli.ipynb #87edfcc0
 def _one_line(text): return ' '.join(str(text).split())

@@ -67,6 +67,15 @@ def _study_options(p):
         help='runs of each kind, each with other training photos (default: 5 of frozen, else 1)')
     _photo_options(add)
     add('--out', metavar='DIR', help='folder of the study (default: studies/ and the name of the photos)')
+    _worker_options(p.add_mutually_exclusive_group().add_argument)
+
+# %% ../nbs/api/69_commands.ipynb #7211a782
+def _worker_options(add):
+    "Who makes the runs."
+    add('--workers', type=_whole, dest='on', metavar='N',
+        help='make the runs in N processes of this machine, which share its cores (default: one by one)')
+    add('--on', metavar='WHERE', help='have a cluster make the runs: ray://HOST, dask://HOST, or slurm, with '
+        'what a job needs, as in slurm:slurm_partition=gpu:gpus_per_node=1')
 
 # %% ../nbs/api/69_commands.ipynb #7211a781
 def _photo_options(add):

@@ -22,16 +22,16 @@ import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
 
-from ..core import UserError, _watched, atomic, full_path, plural, progress, step
+from ..core import UserError, _watched, atomic, full_path, plural, step
 from ..csv_files import write_csv
 from ..data.table import Photos
-from .claims import Claim, Claimed
+from ..machines import Claim, Claimed
+from .executors import check_on, executor_for, made_here, made_there
 from .options import as_typed, check_source, checked, described, headline_of, source_of
 from imgcls.studies.runs import (
     RunSpec,
     Shared,
     machine,
-    make_run,
     pairs,
     plan,
     read_run,
@@ -41,7 +41,6 @@ from imgcls.studies.runs import (
     versions,
 )
 from ..training.features import Features
-from ..training.head import LossIsNaN
 from ..training.recipes import find_recipe
 
 # %% ../../nbs/api/33_studies.study.ipynb #30f63879
@@ -290,16 +289,6 @@ def _todo(out, photos, specs, say):
     done = _finished(out, photos, say)
     return [(f'run {i} of {len(specs)}', s) for i, s in enumerate(specs, 1) if s.id not in done]
 
-# %% ../../nbs/api/33_studies.study.ipynb #8ab3e051
-def _make(out, todo, shared, say, failed):
-    "Make runs; return those that another process is making, and add a line to `failed` for each that fails."
-    claimed = []
-    for label, spec in todo:
-        try: make_run(out, spec, say, label, shared)
-        except Claimed: claimed.append((label, spec))
-        except LossIsNaN as e: failed.append(f'{spec}: {e}')
-    return claimed
-
 # %% ../../nbs/api/33_studies.study.ipynb #7639ff68
 def _show(st, slow, say):
     "Show what the quick runs found, and say which runs follow."
@@ -323,21 +312,15 @@ def _features_ready(shared, specs):
         step('Features', f'{what}: {f.computed:,} computed, {known:,} known before')
 
 # %% ../../nbs/api/33_studies.study.ipynb #7ad50403
-def _make_all(out, todo, shared, say, show):
+def _make_all(out, todo, shared, say, show, on=None):
     "Make all runs of the plan; return a line for each that could not be finished."
-    recipes, failed = [recipe_of(spec) for _, spec in todo], []
+    recipes = [recipe_of(spec) for _, spec in todo]
     _features_ready(shared, [spec for (_, spec), r in zip(todo, recipes) if r.uses_features])
     kinds = Counter(spec.recipe for _, spec in todo)
     step('Runs', ', '.join(f'{n} of {name}' for name, n in kinds.items()) or 'all were made before')
-    quick, slow = ([t for t, r in zip(todo, recipes) if r.quick == q] for q in (True, False))
-    claimed = _make(out, progress(quick, label='runs'), shared, say, failed)
-    if slow and show: show(slow)
-    claimed += _make(out, slow, shared, say, failed)  # each of them has a bar of its own
-    if claimed: say(f"waiting for {plural(len(claimed), 'run')} that another process is making")
-    while claimed:
-        time.sleep(.5)
-        claimed = _make(out, claimed, shared, say, failed)
-    return failed
+    runs = [[t for t, r in zip(todo, recipes) if r.quick == q] for q in (True, False)]
+    if on is None or not todo: return made_here(out, *runs, shared, say, show)
+    with executor_for(on, out) as executor: return made_there(executor, out, *runs, shared, say, show)
 
 # %% ../../nbs/api/33_studies.study.ipynb #65b724f2
 def _notes(found, photos, out):
@@ -373,6 +356,7 @@ def study(
     short: str = 'error',  # where a class has fewer photos than a size: 'error' or 'use-all'
     burst: float | None = 60,  # photos of a camera within so many seconds stay together; None: may be parted
     out: str | Path | None = None,  # folder of the study; None: studies/<name of the photos>
+    on: object = None,  # who makes the runs: see `executor_for`; a number of processes; None: this one
     say: Callable | None = print,  # gets one-line messages; None: nothing is said
 ) -> Study:  # the study with all its runs
     "Make the runs that are missing and return the study; raise `UserError` first if one of them can't work."
@@ -381,6 +365,7 @@ def study(
     how = dict(method=method, balance=balance, short=short)
     sizes, seeds, res, classes, out = checked(photos, sizes, seeds, res, test, burst, classes, out, **how)
     if out: _check_folder(out)
+    check_on(on)
     asked = dict(recipes=recipe, archs=arch, weights=weights, epochs=epochs, shared=shared)
     found = pairs(**asked)
     step('Reading photos', str(photos) if isinstance(photos, str | Path) else '')
@@ -394,7 +379,7 @@ def study(
     todo = _todo(out, shared.photos, specs, tell)
     for note in _notes(found, shared.photos, out): tell(note)
     show = None if recipe else lambda slow: _show(Study(out), slow, say)
-    failed = _make_all(out, todo, shared, tell, show)
+    failed = _make_all(out, todo, shared, tell, show, on)
     more = [n for f in shared.made.values() for n in f.notes]
     for line in [*more, *(f'not finished: {f}' for f in failed)]: tell(line)
     return _closed(out, failed, shared, started)

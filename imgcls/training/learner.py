@@ -274,14 +274,24 @@ def _ran_out(e):
     if isinstance(e, (MemoryError, torch.OutOfMemoryError)): return True
     return isinstance(e, RuntimeError) and ("can't allocate memory" in str(e) or 'out of memory' in str(e))
 
+# %% ../../nbs/api/27_training.learner.ipynb #e6650060
+def _halve(recipe, notes, resume):
+    "The recipe with half the batch, which `notes` tell; epochs of the larger batch are dropped."
+    half = max(1, recipe.bs//2)
+    notes.append(f'out of memory with batches of {plural(recipe.bs, "photo")}; {half} were taken instead')
+    if resume: resume.unlink(missing_ok=True)
+    return replace(recipe, bs=half)
+
 # %% ../../nbs/api/27_training.learner.ipynb #e665005f
 def smaller_batches(
     recipe,  # a recipe with a batch size `bs`
     fit: Callable,  # trains by a recipe and returns a `Fit`
     resume: Path | None = None,  # the file of finished epochs; those of larger batches are dropped
+    halved: int = 0,  # how often memory ran out before: so often is the batch halved before the first try
 ) -> Fit:  # with a note for each time that the batch was halved
     "Train, with half the batch each time memory runs out; raise `UserError` when the smallest does not fit."
     notes = []
+    for _ in range(halved): recipe = _halve(recipe, notes, resume)
     while True:
         try: done = fit(recipe)
         except ValueError as e:
@@ -294,8 +304,5 @@ def smaller_batches(
                 raise UserError('out of memory with the smallest batch; take a smaller resolution (--res) '
                                 'or a smaller architecture') from None
         else: return replace(done, notes=notes+done.notes)
-        half = recipe.bs//2
-        notes.append(f'out of memory with batches of {plural(recipe.bs, "photo")}; {half} were taken instead')
-        recipe = replace(recipe, bs=half)
-        if resume: resume.unlink(missing_ok=True)
+        recipe = _halve(recipe, notes, resume)
         gc.collect()

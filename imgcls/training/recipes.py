@@ -29,6 +29,7 @@ class Job:
     seed: int = 0  # of all that is drawn
     weights: object = None  # array: how much a photo of each class counts; None: all the same
     resume: Path | None = None  # a file for finished epochs, so that an interrupted training can continue
+    halved: int = 0  # how often it was killed because memory ran out: so often is its batch halved
     say: Callable = lambda text: None  # gets one-line messages
     label: str = 'training'  # of the progress bar
     on_epoch: Callable | None = None  # gets the figures of each epoch as it ends, a dict
@@ -125,12 +126,12 @@ class FineTune(Recipe):
         from imgcls.training.learner import smaller_batches
         n = int((~hold_out(job.rows, self.calibrate, job.seed)).sum())
         recipe = replace(self, bs=min(self.bs, most_photos(n)))
-        return smaller_batches(recipe, lambda r: fit_tuned(job, r), job.resume)
+        return smaller_batches(recipe, lambda r: fit_tuned(job, r), job.resume, job.halved)
 
 # %% ../../nbs/api/29_training.recipes.ipynb #df9a9398
 def _fit_learner(recipe, job):
     from imgcls.training.learner import fit_learner, smaller_batches
-    return smaller_batches(recipe, lambda r: fit_learner(job, r), job.resume)
+    return smaller_batches(recipe, lambda r: fit_learner(job, r), job.resume, job.halved)
 
 
 def _resize(res, squish, **more):

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import Photos, read_photos
+from imgcls.machines import Claim, Claimed
 from imgcls.studies import runs as room
-from imgcls.studies.claims import Claim, Claimed
 from imgcls.studies.runs import RunSpec, Shared, make_run, plan, read_run
 from imgcls.studies.study import Study, study
 from imgcls.training.head import Fit

@@ -22,8 +22,9 @@ from imgcls.cli import main
 from imgcls.core import UserError
 from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import Photos, read_photos
+from imgcls.machines import Claim
+from imgcls.studies import executors
 from imgcls.studies import study as room
-from imgcls.studies.claims import Claim
 from imgcls.studies.study import Study, study
 from imgcls.training.calibration import calibrate, overconfidence
 from imgcls.training.features import Features
@@ -94,6 +95,7 @@ def start(job):
     os.dup2(log, 1), os.dup2(log, 2)
     os.environ['IMGCLS_CACHE'] = job['cache']
     imgcls.studies.runs._write_run = counted
+    if 'place' in job: imgcls.machines._place = lambda: job['place']
     code = 99
     try: code = main(job['args'])
     except BaseException: traceback.print_exc()
@@ -129,10 +131,12 @@ class Processes:
     frozen = ('--recipe frozen --arch resnet18 --weights random --res 64'
               ' --sizes 10,all --seeds 3 --epochs 4')
 
-    def __call__(self, *names, after=None, signal=9, options=frozen, until='', photos='photos', owner=False):
+    def __call__(self, *names, after=None, signal=9, options=frozen, until='', photos='photos', owner=False,
+                 apart=False):
         """One process for each name of a study, all at the same time; the signal waits for a file `until`.
 
-        With `owner`, it goes to the process that has claimed a run, and to no other.
+        With `owner`, it goes to the process that has claimed a run, and to no other. With `apart`, processes
+        are like machines: each has a cache of its own, and sees no process of the others.
 
         Returns exit codes (-9: killed), seconds and what they printed."""
         logs = [self.root/f'{i}.log' for i in range(len(names))]
@@ -140,6 +144,7 @@ class Processes:
         jobs = [dict(args=[*args, str(self.root/name)],
                      cache=str(self.root/f'cache of {name}'), log=str(log), after=after, signal=signal,
                      root=str(self.root/name), until=until, owner=False) for log, name in zip(logs, names)]
+        if apart: jobs = [dict(j, place=f'machine{i}', cache=f'{j["cache"]} {i}') for i, j in enumerate(jobs)]
         if owner: jobs = [dict(jobs[0], owner=True), *(dict(j, after=None, until='') for j in jobs[1:])]
         self.server.stdin.write(json.dumps(jobs) + '\n')
         self.server.stdin.flush()
@@ -264,6 +269,16 @@ def test_two_processes_on_one_study(processes, undisturbed):
     left = [*(processes.root/'shared').rglob('.*'), *(processes.root/'cache of shared').rglob('.*')]
     left = [p for p in left if p.parent.name != '.leases' and p.name not in ('.lock', '.leases', '.studies')]
     assert not left, left
+
+
+def test_three_machines_with_a_shared_folder(processes, undisturbed):
+    "The same command on each of them, and nothing else."
+    codes, _, said = processes(*['machines']*3, apart=True)
+    assert codes == [0, 0, 0] and not any('Traceback' in s or 'damaged' in s for s in said), said
+    same(Study(processes.root/'machines'), undisturbed[0])
+    whole(processes.root/'machines')
+    assert sorted(processes.made('machines')) == sorted(undisturbed[0].runs.run)
+    assert not [*(processes.root/'machines').rglob('.*')]
 
 
 # A run that trains the body, cut short
@@ -757,7 +772,7 @@ def test_a_training_whose_loss_becomes_nan(scenes, tmp_path, capsys):
     (dict(arch=['cifar_net', 'efficientnet_lite0'], res=64), 'cifar_net takes no photos of 64 pixels'),
     (dict(arch=['efficientnet_lite0', 'nonet']), "'nonet'"), (dict(weights='missing.pth'), 'missing.pth')])
 def test_mistakes(scenes, tmp_path, monkeypatch, options, says):
-    monkeypatch.setattr(room, 'make_run', lambda *a, **kw: pytest.fail('a run was started'))
+    monkeypatch.setattr(executors, 'make_run', lambda *a, **kw: pytest.fail('a run was started'))
     with pytest.raises(UserError, match=says) as e:
         study(scenes, **(dict(sizes=[5], arch='cifar_net', out=tmp_path/'st', say=str) | options))
     assert '\n' not in str(e.value) and not (tmp_path/'st').exists()

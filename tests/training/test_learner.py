@@ -248,6 +248,17 @@ def test_smaller_batches_for_fine_tune(photos):
     assert fit.notes == [says], 'what was never tried is reported'
 
 
+@pytest.mark.parametrize('recipe', [Fastai(epochs=1, bs=24), FineTune(epochs=1, calibrate=0)])
+def test_half_the_batch_after_a_process_was_killed_for_memory(photos, nothing, tmp_path, recipe):
+    "Epochs that the killed process kept are of the larger batch."
+    body, sizes = greedy(nothing, '0', 999, MemoryError)
+    (tmp_path/'k.pt').write_bytes(b'of the larger batch')
+    fit = recipe.fit(job_of(photos, body, size='all', resume=tmp_path/'k.pt', halved=1))
+    most = dict(fastai=12, fine_tune=4)[recipe.name]
+    assert fit.notes == [f'out of memory with batches of {2*most} photos; {most} were taken instead']
+    assert max(sizes) == most
+
+
 def test_an_epoch_of_the_larger_batches_is_no_epoch_of_the_smaller_ones(photos, nothing, tmp_path):
     "Memory runs out in the second epoch, when something else on the machine takes it."
     sizes, body = [], replace(nothing, module=copy.deepcopy(nothing.module))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from imgcls.studies import claims as room
-from imgcls.studies.claims import Claim, Claimed
+from imgcls import machines as room
+from imgcls.machines import Claim, Claimed
 
 
 @pytest.fixture
@@ -72,6 +72,28 @@ def test_a_living_process_keeps_its_claim(run, monkeypatch):
             with Claim(run, beats): break
         except Claimed: time.sleep(.05)
     assert 1 < time.monotonic()-since < 10
+
+
+@pytest.mark.parametrize('hours', [-1, 1])
+def test_clocks_an_hour_apart(run, monkeypatch, hours):
+    "Another machine's claim counts by its heartbeat and by a clock that nobody sets."
+    monkeypatch.setattr(room, 'STALE', .3)
+    monkeypatch.setattr(time, 'time', lambda: 0)
+    claim, far = Claim(run), Claim(run).folder/'elsewhere.17.4.00'
+    far.parent.mkdir(parents=True)
+    theirs = 1.8e9+3600*hours
+
+    def beat(n):
+        far.write_text(f'{n}')
+        os.utime(far, (theirs+n, theirs+n))
+    for n in range(4):
+        beat(n)
+        assert not claim.free
+        time.sleep(.2)
+    os.utime(far, (1, 1))  # a time is no heartbeat
+    time.sleep(.2)
+    assert claim.free
+    with claim: pass
 
 
 def test_a_claim_that_was_taken_over_is_not_given_back(run, monkeypatch):
