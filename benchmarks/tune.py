@@ -185,7 +185,7 @@ def bare_speed(clock, n=30):
     "Photos a second of the bare step (forward, backward, optimizer) on the largest batch of a training."
     import torch
 
-    from imgcls.engine import keep_memory, layout
+    from imgcls.training.engine import keep_memory, layout
     (x, y), model, opt, device = clock.batch, clock.trained, clock.optimizer, clock.batch[0].device
     dtype = clock.cast.dtype if clock.cast else torch.bfloat16
     keep_memory()
@@ -296,7 +296,7 @@ def where():
     "This machine in a few words."
     import torch
 
-    from imgcls.engine import precision
+    from imgcls.training.engine import precision
     if torch.cuda.is_available(): return f'{machine()} ({torch.cuda.get_device_name()})'
     fast = precision(torch.device('cpu')) == torch.bfloat16
     return f"{machine()} ({'with bf16' if fast else 'without fast 16-bit numbers'})"

@@ -27,8 +27,8 @@ from ..data.decode import PhotoError, Reason, decode, photo_bytes
 from ..data.files import photo_files
 from .file import printable, read_model, write_model
 from .predicted import Predicted, best_labels
-from ..engine import precision
 from ..studies.study import Study
+from ..training.engine import precision
 from ..training.features import default_device, fold_batchnorm, to_pixels
 from ..training.models import fastai_arch
 

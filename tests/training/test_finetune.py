@@ -12,9 +12,9 @@ from torch import nn
 from imgcls.core import UserError
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
-from imgcls.engine import depthwise
 from imgcls.training import finetune
 from imgcls.training.calibration import calibrate, fit_temperature, hold_out
+from imgcls.training.engine import depthwise
 from imgcls.training.features import Features
 from imgcls.training.finetune import choose, fit_tuned
 from imgcls.training.head import LossIsNaN

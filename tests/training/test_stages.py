@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from imgcls.data.synth import draw
-from imgcls.engine import precision
 from imgcls.training import stages as rooms
+from imgcls.training.engine import precision
 from imgcls.training.features import fold_batchnorm, to_pixels
 from imgcls.training.models import find_weights, load_body
 from imgcls.training.stages import cached_views, cut, stages

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from imgcls import engine as engine_room
 from imgcls.cache import cache_dir
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
-from imgcls.engine import Engine, OnnxEngine, engine, keep_memory, onnx_graph
+from imgcls.training import engine as engine_room
 from imgcls.training import features as features_room
+from imgcls.training.engine import Engine, OnnxEngine, engine, keep_memory, onnx_graph
 from imgcls.training.features import Features
 
 SHAPE, CPU = (4, 3, 32, 32), torch.device('cpu')
@@ -171,7 +171,7 @@ def test_large_memory_of_a_thread_is_used_again():
     program = """
 import resource, sys, threading
 import torch
-from imgcls.engine import keep_memory
+from imgcls.training.engine import keep_memory
 if sys.argv[1] == 'keep': keep_memory()
 def use():
     for _ in range(20): torch.ones(20_000_000)  # 80 MB, more than the pool of a thread holds
