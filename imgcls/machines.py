@@ -299,14 +299,20 @@ class _RayTask:
     def cancel(self): self.ray.cancel(self.ref, force=True)
 
 
+def _ray_client(ray, address):
+    "A connection of our own; a cluster that has just come up may refuse the first ones."
+    from tenacity import Retrying, retry_if_exception_message, stop_after_attempt, wait_fixed
+    not_yet = retry_if_exception_message(match='(?s).*Starting Ray client server failed')
+    for attempt in Retrying(retry=not_yet, stop=stop_after_attempt(4), wait=wait_fixed(5), reraise=True):
+        with attempt, quiet():
+            return ray.init(address, log_to_driver=False, logging_level='ERROR', allow_multiple=True)
+
+
 class _Ray:
     def __init__(self, on):
         host, port = _check_answers(on, *_RAY)
         self.ray = _extra('ray')
-        try:
-            with quiet():
-                self.ours = self.ray.init(f'ray://{host}:{port}', log_to_driver=False, logging_level='ERROR',
-                                          allow_multiple=True)
+        try: self.ours = _ray_client(self.ray, f'ray://{host}:{port}')
         except Exception as e: raise _unusable(on, e) from None
         with self.ours: cards = self.ray.cluster_resources().get('GPU')
         self.needs, self.sent = dict(num_gpus=1) if cards else dict(num_cpus=1), {}

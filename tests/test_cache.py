@@ -268,7 +268,8 @@ def test_strangers_and_damaged_files_stay(cache, capsys):
 @pytest.fixture
 def read_only(monkeypatch):
     "A cache with an item, which this process may read only; root becomes somebody else for a while."
-    root, nobody = Path(tempfile.mkdtemp()), 65534
+    # the temporary folder of a test run is closed to others
+    root, nobody = Path(tempfile.mkdtemp(dir='/tmp')), 65534
     make(root, 'features', 'a-1-x', 9)
     for p in [*root.rglob('*'), root]: p.chmod(0o444 if p.is_file() else 0o555)
     monkeypatch.setenv('IMGCLS_CACHE', str(root))
