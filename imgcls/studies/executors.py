@@ -27,7 +27,7 @@ from filelock import FileLock
 from .. import __version__
 from ..core import UserError, atomic, plural, progress, whole
 from ..machines import Claim, Claimed, Workers, _gone, _me, check_cluster, cluster
-from .runs import RunSpec, Shared, _shared, make_run, read_run, recipe_of
+from .runs import RunSpec, Shared, _shared, make_run, read_run, recipe_of, rows_of
 from ..training.head import LossIsNaN
 
 # %% ../../nbs/api/33_studies.executors.ipynb #ex000011
@@ -51,8 +51,7 @@ def _folder_of(call):
 # %% ../../nbs/api/33_studies.executors.ipynb #ex000013
 def _rows_ready(shared, spec):
     "Make sure that the worker sees the photos of a run, and that their features are there."
-    photos, balance = shared.photos, 'none' if spec.balance == 'weights' else spec.balance
-    rows = pd.concat([photos.train(spec.size, spec.seed, balance, spec.short), photos.test])
+    rows = pd.concat([rows_of(shared.photos, spec), shared.photos.test])
     missing = [p for p in rows.path.unique() if not os.path.exists(p)]
     if missing:
         raise Refused(f"doesn't see {plural(len(missing), 'photo')}, such as {missing[0]}; "
