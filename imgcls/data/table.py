@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from ..cache import hold, note_study
+from ..cache import hold
 from ..core import UserError, atomic, full_path, in_order, plural, progress, whole
 from .datasets import fetch_dataset
 from imgcls.data.decode import (
@@ -360,9 +360,7 @@ def save(
     table = pa.Table.from_pandas(self.df)
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(about)})
     with atomic(path) as part: parquet.write_table(table, part)
-    path = full_path(path)
-    if (path.parent/'study.json').is_file(): note_study(path.parent, self.df.path)
-    return path
+    return full_path(path)
 
 # %% ../../nbs/api/15_data.table.ipynb #load0001
 @patch(cls_method=True)

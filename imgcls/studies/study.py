@@ -22,6 +22,7 @@ import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
 
+from ..cache import note_study
 from ..core import UserError, _watched, atomic, full_path, plural, step
 from ..csv_files import write_csv
 from ..data.table import Photos
@@ -269,6 +270,7 @@ def _write_study(out, photos, settings, headline):
     about = json.dumps(about, indent=1, default=float)  # NumPy's numbers, too
     with atomic(out/'study.json') as part: part.write_text(about, encoding='utf-8')
     photos.save(out/'photos.parquet')
+    note_study(out, photos.df.path)
     write_csv(photos.skipped, out/'skipped.csv')
 
 # %% ../../nbs/api/34_studies.study.ipynb #a049ec9a
