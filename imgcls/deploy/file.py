@@ -18,9 +18,9 @@ from torch import nn
 
 from ..borrowed import usual_torch
 from ..core import UserError, atomic, plural, quiet, quiet_import
-from ..training.features import METHODS
 from ..training.head import body_and_head
 from ..training.models import fastai_arch, find_body, find_weights, load_body
+from ..training.pixels import METHODS
 
 # %% ../../nbs/api/60_deploy.file.ipynb #aae1dd4b
 def printable(

@@ -29,8 +29,9 @@ from .file import printable, read_model, write_model
 from .predicted import Predicted, best_labels
 from ..studies.study import Study
 from ..training.engine import precision
-from ..training.features import default_device, fold_batchnorm, to_pixels
+from ..training.features import default_device, fold_batchnorm
 from ..training.models import fastai_arch
+from ..training.pixels import to_pixels
 
 # %% ../../nbs/api/61_deploy.model.ipynb #ae6c3346
 @dataclass(eq=False)

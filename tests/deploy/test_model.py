@@ -28,10 +28,11 @@ from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import read_photos
 from imgcls.deploy.model import Model
 from imgcls.studies.study import study
-from imgcls.training.features import Features, to_pixels
+from imgcls.training.features import Features
 from imgcls.training.head import body_and_head
 from imgcls.training.learner import fastai_dls, fastai_learner
 from imgcls.training.models import find_weights, load_body
+from imgcls.training.pixels import to_pixels
 from imgcls.training.recipes import Fastai, Job
 
 CLASSES = ['deer', 'fox', 'squirrel']

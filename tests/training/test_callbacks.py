@@ -16,9 +16,9 @@ from torch import nn
 from imgcls.data.synth import draw
 from imgcls.training import callbacks
 from imgcls.training.callbacks import Autocast, FrozenNorm, Resume, adamw, freeze_depthwise
-from imgcls.training.features import to_pixels
 from imgcls.training.learner import EpochLog
 from imgcls.training.models import load_body
+from imgcls.training.pixels import to_pixels
 from imgcls.training.tensors import Tensors, augment, normalised, tensor_dls
 
 HALF = (.5, .5, .5)

@@ -12,14 +12,10 @@ from imgcls.core import UserError
 from imgcls.data.synth import draw, scene_bytes, synth_folder
 from imgcls.data.table import read_photos
 from imgcls.training import features as features_room
-from imgcls.training.features import (
-    Features,
-    auto_resolution,
-    fold_batchnorm,
-    to_pixels,
-)
+from imgcls.training.features import Features, auto_resolution, fold_batchnorm
 from imgcls.training.finetune import unfold_batchnorm
 from imgcls.training.models import Body, find_weights, load_body
+from imgcls.training.pixels import to_pixels
 
 
 @pytest.fixture(scope='module')

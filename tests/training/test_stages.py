@@ -10,8 +10,9 @@ from torch import nn
 from imgcls.data.synth import draw
 from imgcls.training import stages as rooms
 from imgcls.training.engine import precision
-from imgcls.training.features import fold_batchnorm, to_pixels
+from imgcls.training.features import fold_batchnorm
 from imgcls.training.models import find_weights, load_body
+from imgcls.training.pixels import to_pixels
 from imgcls.training.stages import cached_views, cut, stages
 from imgcls.training.tensors import normalised
 

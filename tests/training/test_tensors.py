@@ -16,7 +16,7 @@ from imgcls.core import UserError
 from imgcls.data.decode import decode
 from imgcls.data.synth import draw
 from imgcls.training.callbacks import adamw
-from imgcls.training.features import to_pixels
+from imgcls.training.pixels import to_pixels
 from imgcls.training.tensors import TensorLoader, Tensors, augment, empty, load_pixels, normalised, tensor_dls
 
 
