@@ -24,14 +24,13 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import nn
-from torch.nn import functional as F
 
 from ..cache import cache_dir
 from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
 from .engine import at_once, engine, keep_memory, precision
 from .models import Body, default_device, load_body
-from .pixels import METHODS, cut_out, resize, to_pixels
+from .pixels import METHODS, cut_out, resize
 
 # %% ../../nbs/api/23_training.features.ipynb #208a262e
 def _noise(side): return torch.linspace(-2, 2, 3*side*side, dtype=torch.float32).view(1, 3, side, side)
