@@ -170,7 +170,8 @@ _MOST = .75  # share of the photos
 def read(
     self: Shared,
     source,  # what `read_photos` takes
-    feats: Features | None,  # to be computed in the same pass; where they have no resolution, they choose one
+    feats: Features | None,  # what looks at photos in the same pass; without a resolution, it chooses one
+    features: bool = True,  # are features computed, or photos only decoded?
     sizes: list | None = None,  # those asked for; one for which there are too few files is refused at once
     seeds: int = 1,  # draws of training photos
     short: str = 'error',  # 'use-all': no size is refused
@@ -183,7 +184,8 @@ def read(
     def check(rows):
         if short == 'error': check_enough(rows, sizes)
         if feats is None: return check_photos(rows)
-        return (feats if share_needed(rows, sizes, seeds, test) > _MOST else feats.check)(rows)
+        if share_needed(rows, sizes, seeds, test) <= _MOST: return feats.check(rows)
+        return (feats if features else feats.decode)(rows)
     self.photos = read_photos(source, check=check, test=test, **options)
     if feats is None or feats.res is None: return  # there was nothing to read
     who = feats.body.weights.arch, feats.body.sha

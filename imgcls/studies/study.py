@@ -239,16 +239,21 @@ def spec(
 
 # %% ../../nbs/api/35_studies.study.ipynb #0190961c
 def _feats(found, res, method):
-    "`Features` of the first recipe that learns on features; None where no recipe does."
-    body = next(((b, r.res) for _, r, b in found if r.uses_features), None)
-    return Features(body[0], res or body[1], method) if body else None
+    "`Features` of the first recipe that learns on features, else on pixels; None where no recipe does."
+    first = [f for f in found if f[1].uses_features] or [f for f in found if f[1].uses_pixels]
+    if not first: return None
+    _, recipe, body = first[0]
+    feats = Features(body, res or recipe.res, method)
+    feats.keep_pixels = any(r.uses_pixels for _, r, _ in found)
+    return feats
 
 
 def _read(shared, photos, found, sizes, seeds, res, how, **options):
     "Read the photos, with their features in the same pass where a recipe learns on most of them."
     source, options['classes'] = source_of(photos, options['classes'], sizes, options['test'])
-    draws = max([seeds or r.seeds for _, r, _ in found if r.uses_features], default=1)
-    shared.read(source, _feats(found, res, how['method']), sizes, draws, how['short'], **options)
+    kind = [r for _, r, _ in found if r.uses_features]
+    draws, feats = max([seeds or r.seeds for r in kind], default=1), _feats(found, res, how['method'])
+    shared.read(source, feats, bool(kind), sizes, draws, how['short'], **options)
     if isinstance(photos, str) and photos == 'synth': shared.photos.name = shared.photos.origin = 'synth'
 
 # %% ../../nbs/api/35_studies.study.ipynb #7bb22bcc

@@ -30,7 +30,7 @@ from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
 from .engine import at_once, engine, keep_memory, precision
 from .models import Body, default_device, load_body
-from .pixels import METHODS, cut_out, resize
+from .pixels import METHODS, Pixels, cut_out, resize, to_pixels
 
 # %% ../../nbs/api/23_training.features.ipynb #208a262e
 def _noise(side): return torch.linspace(-2, 2, 3*side*side, dtype=torch.float32).view(1, 3, side, side)
@@ -155,6 +155,7 @@ class Features:
         self._lock, self._local, self._index, self._engine = threading.Lock(), threading.local(), None, None
         self._stamps, self._rows = {}, {}  # path → (sha256, stamp); sha256 → row of _kept
         self._kept = np.empty((0, self.body.n_features), np.float16)
+        self.keep_pixels, self._pixels = False, None  # is a decoded photo needed again?
 
 # %% ../../nbs/api/23_training.features.ipynb #6b5cb5df
 @patch(as_prop=True)
@@ -208,6 +209,13 @@ def _use(self: Features, i, sha, img):
         batch, self._waiting = self._waiting, []
     self._finish(batch)
 
+# %% ../../nbs/api/23_training.features.ipynb #7ecaa29d
+@patch(as_prop=True)
+def pixels(self: Features) -> Pixels:
+    "The photos as squares, for those who learn from photos."
+    if self._pixels is None: self._pixels = Pixels(self.res, self.method, self.body.weights.resample)
+    return self._pixels
+
 # %% ../../nbs/api/23_training.features.ipynb #77c03e60
 @patch
 def _finish(self: Features, batch):
@@ -217,6 +225,7 @@ def _finish(self: Features, batch):
     one_shape = len({x.shape for x in xs}) == 1
     x = resize(xs, *how) if one_shape else torch.cat([resize([x], *how) for x in xs])
     out = self._forward(x)
+    if self.keep_pixels: self.pixels.add([sha for sha, *_ in photos], x)
     with self._lock:
         self.computed += len(batch)
         self._done.append((photos, out))
@@ -265,6 +274,18 @@ def check(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # as `check_photos`
     "Read the photos as `check_photos`, but decode none whose features are known; compute none."
     return check_photos(rows, known=self._ready(rows))
+
+
+@patch
+def decode(
+    self: Features,
+    rows: pd.DataFrame,  # photos: a column path and any others
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # as `check_photos`
+    "Read the photos as `check_photos`, and keep their pixels; compute no features."
+    self._ready(rows)
+    how = self.res, self.method, self.body.weights.resample
+    use = lambda i, sha, img: self.pixels.add([sha], to_pixels([img], *how))
+    return check_photos(rows, use=use, side=self.res)
 
 # %% ../../nbs/api/23_training.features.ipynb #c86e9a92
 @patch

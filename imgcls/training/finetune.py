@@ -43,8 +43,8 @@ from .features import fold_batchnorm, norm_pairs
 from .head import Fit, fit_head, score_logits
 from .learner import EpochLog, weighted_loss
 from .models import Body
-from .stages import cached_views, cut, stages
-from .tensors import Tensors, augment, load_pixels, normalised, tensor_dls
+from .stages import cached_views, cut, lower_engine, stages
+from .tensors import Tensors, augment, normalised, tensor_dls
 
 # %% ../../nbs/api/30_training.finetune.ipynb #5a5af611
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def _scores(model, x, prepare=None):
     "What a model makes of photos or activations; `prepare` makes a batch of them ready."
     model.eval()
     out, p = [], next(model.parameters())
-    order = layout(model, p.device)
-    for a in x.split(at_once(p.device, p.dtype)):
-        a = prepare(a, 0) if prepare else a.float()
+    order, few = layout(model, p.device), at_once(p.device, p.dtype)
+    for i in range(0, len(x), few):
+        a = prepare(x[i:i+few], 0) if prepare else x[i:i+few].float()
         out.append(model(a.contiguous(memory_format=order)).float().cpu())
     return torch.cat(out)
 
@@ -179,17 +179,14 @@ def train_head(self: _Tuning, x, x_test, prepare=None):
 @patch
 def pixels(self: _Tuning):
     "The photos to learn from, to calibrate on and to test on, as 8-bit pixels."
-    job = self.job
-    how = dict(side=job.res, method=job.method, resample=job.body.weights.resample, span=job.photos.span)
-    return [load_pixels(p.path.tolist(), **how, label='decoding').to(job.device) for p in self.parts]
+    return [self.job.pixels.of(p).to(self.job.device) for p in self.parts]
 
 # %% ../../nbs/api/30_training.finetune.ipynb #193aaa0b
 @patch
 def below(self: _Tuning, x, views=1, between=None):
     "The activations at the cut, views × photos × …"
-    job = self.job
-    how = dict(budget=MEMORY, label='lower body', between=between, say=job.say)
-    return cached_views(self.lower, x, job.body, views, job.seed, **how)
+    how = dict(budget=MEMORY, label='lower body', between=between)
+    return cached_views(self.engine, x, self.job.body, views, self.job.seed, **how)
 
 # %% ../../nbs/api/30_training.finetune.ipynb #4e63478f
 @patch
@@ -203,10 +200,13 @@ def data(self: _Tuning):
         self.aside = x_aside, ready
         other_views = normalised(w.mean, w.std, augment if self.recipe.augment else None)
         return Tensors(x, y, other_views), Tensors(x_test, y_test, ready)
+    photos = self.choice.views*len(x) + len(x_aside) + len(x_test)
+    self.engine = lower_engine(self.lower, self.job.res, self.job.device, photos, self.job.say)
     A_aside, A_test = (self.below(p)[0] if len(p) else p for p in (x_aside, x_test))
     del x_aside, x_test  # where activations are kept, the photos are needed no more
     self.aside = A_aside, None
     A = self.below(x, self.choice.views, lambda plain: self.train_head(plain, A_test))
+    del self.engine
     return Tensors(A, y, views=True), Tensors(A_test, y_test)
 
 # %% ../../nbs/api/30_training.finetune.ipynb #4dac8e4e

@@ -221,9 +221,7 @@ def _shadow(job, X, settings, most=2000):
 def _more_views(job, views=8):
     "Features of other views of the training photos, views × photos × d."
     from imgcls.training.stages import cached_views
-    from imgcls.training.tensors import load_pixels  # here, because it brings fastai, which takes seconds
-    how = job.res, job.method, job.body.weights.resample
-    x = load_pixels(job.rows.path.tolist(), *how, span=job.photos.span)
+    x = job.pixels.of(job.rows)
     seen = cached_views(fold_batchnorm(job.body.module, job.res), x, job.body, views, job.seed)
     return seen[1:].float().numpy().astype(np.float16)
 

@@ -47,6 +47,8 @@ class Job:
     @property
     def res(self) -> int: return self.features.res
     @property
+    def pixels(self): return self.features.pixels  # `Pixels`: photos as squares, decoded once
+    @property
     def method(self) -> str: return self.features.method
     @property
     def device(self): return self.features.device
@@ -68,6 +70,7 @@ class Recipe:
     arch = res = weights = None  # a body of its own, where nobody asks for another
     quick = False  # does a run take seconds? Then a study makes it first, and with five seeds
     uses_features = False  # does it learn from features of the untouched body?
+    uses_pixels = False  # does it learn from `job.pixels`?
     # field → the least and the most that it may be
     limits = dict(epochs=(1, math.inf), bs=(1, math.inf), smoothing=(0, 1), warmup=(0, 1))
 
@@ -100,6 +103,9 @@ class Frozen(Recipe):
     augment: bool = False  # learn from seven more views of each photo too?
     quick = uses_features = True
 
+    @property
+    def uses_pixels(self): return self.augment
+
     def fit(self, job):
         from imgcls.training.head import fit_frozen
         return fit_frozen(job, self)
@@ -118,6 +124,7 @@ class FineTune(Recipe):
     augment: bool = True  # learn from other views of the photos too?
     views: int | None = None  # cached views of each photo; None: as many as epochs, as long as memory allows
     calibrate: float = .05  # share of the training photos that is held out to calibrate the probabilities
+    uses_pixels = True
     limits = Recipe.limits | dict(calibrate=(0, .5))
 
     def fit(self, job):

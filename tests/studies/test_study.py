@@ -20,12 +20,14 @@ from safetensors import safe_open
 
 from imgcls.cli import main
 from imgcls.core import UserError
+from imgcls.data import table
 from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import Photos, read_photos
 from imgcls.machines import Claim
 from imgcls.studies import executors
 from imgcls.studies import study as room
 from imgcls.studies.study import Study, study
+from imgcls.training import pixels
 from imgcls.training.calibration import calibrate, overconfidence
 from imgcls.training.features import Features
 from imgcls.training.models import find_weights, load_body
@@ -444,6 +446,38 @@ def test_only_photos_that_a_run_needs_go_through_the_body(scenes, tmp_path, monk
     assert every.features['computed'] == 90 and some.features['computed'] == (needed if needed < 68 else 90)
     assert computed in (None, needed)
     for r in some.runs.run: np.testing.assert_array_equal(some.probs(r), every.probs(r))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    "Of each photo that is decoded the size of its file, as a list."
+    seen = []
+    for place in (table, pixels):
+        plain = place.decode
+        monkeypatch.setattr(place, 'decode', lambda data, *a, f=plain: seen.append(len(data)) or f(data, *a))
+    return seen
+
+
+QUICK_TUNE = 'fine_tune:epochs=1:views=1'
+
+
+@pytest.mark.parametrize('recipes', [
+    ('frozen', QUICK_TUNE), (QUICK_TUNE, 'frozen:augment=yes'), (QUICK_TUNE,)])
+def test_each_photo_is_decoded_once_a_study(scenes, tmp_path, cache, decoded, recipes):
+    st, _ = small(scenes, tmp_path/'a', sizes=(20, 'all'), recipe=recipes, seeds=2)
+    assert len(st.runs) == 4*len(recipes) and not st.failed
+    assert len(decoded) == len(st.photos) == 90
+
+
+def test_runs_of_a_study_are_those_made_alone(scenes, tmp_path, monkeypatch):
+    "Whatever they share: each in a study and a cache of its own gives the same, to the bit."
+    asked = dict(recipe=QUICK_TUNE, seeds=2, arch='efficientnet_lite0', res=64, epochs=None)
+    st, _ = small(scenes, tmp_path/'together', sizes=(10, 'all'), **asked)
+    for size in (10, 'all'):
+        monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/f'cache {size}'))
+        alone, _ = small(scenes, tmp_path/f'{size}', sizes=[size], **asked | dict(seeds=1))
+        (run,) = alone.runs.run
+        np.testing.assert_array_equal(st.probs(run), alone.probs(run))
 
 
 def test_moved_and_renamed_photos_are_known(own, tmp_path, cache):

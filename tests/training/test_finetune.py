@@ -19,9 +19,10 @@ from imgcls.training.features import Features
 from imgcls.training.finetune import choose, fit_tuned
 from imgcls.training.head import LossIsNaN
 from imgcls.training.models import find_weights, load_body
+from imgcls.training.pixels import Pixels
 from imgcls.training.recipes import FineTune, Job
 from imgcls.training.stages import Stage
-from imgcls.training.tensors import load_pixels, normalised, tensor_dls
+from imgcls.training.tensors import normalised, tensor_dls
 
 QUICK = FineTune(epochs=2, calibrate=.5)
 
@@ -46,7 +47,7 @@ def tuned(photos, lite): return fit_tuned(job_of(photos, lite), QUICK)
 
 
 def answers(model, rows, body, res=64):
-    x = load_pixels(rows.path.tolist(), res, 'crop', body.weights.resample)
+    x = Pixels(res, 'crop', body.weights.resample).of(rows)[:]
     x = normalised(body.weights.mean, body.weights.std)(x, 0)
     with torch.no_grad(): return model(x).softmax(1).numpy()
 
@@ -212,22 +213,24 @@ def test_test_photos_are_never_learned_from(photos, lite, monkeypatch):
     job, seen, drawn = job_of(photos, lite), [], []
     aside = hold_out(job.rows, .5)
 
-    def load(paths, *a, **kw):
-        seen.append(paths)
-        return load_pixels(paths, *a, **kw)
+    class Spy(Pixels):
+        def of(self, rows):
+            seen.append(rows.path.tolist())
+            return super().of(rows)
 
     def spy(train_on, score_on, *a):
         drawn.append((train_on, score_on))
         return tensor_dls(train_on, score_on, *a)
-    monkeypatch.setattr(finetune, 'load_pixels', load)
+    job.features._pixels = Spy(64)
     monkeypatch.setattr(finetune, 'tensor_dls', spy)
     fit_tuned(job, replace(QUICK, share=0., epochs=1))
     paths = job.rows.path
     assert [set(p) for p in seen] == [set(paths[~aside]), set(paths[aside]), set(job.test.path)]
     assert not set(seen[0]) & (set(seen[1]) | set(seen[2]))
     (train_on, score_on), = drawn
-    assert torch.equal(train_on.x.cpu(), load_pixels(seen[0], 64))
-    assert torch.equal(score_on.x.cpu(), load_pixels(seen[2], 64))
+    rows = job.rows.set_index('path', drop=False)
+    assert torch.equal(train_on.x[:].cpu(), Pixels(64).of(rows.loc[seen[0]])[:])
+    assert torch.equal(score_on.x[:].cpu(), Pixels(64).of(job.test)[:])
     assert len(train_on) == (~aside).sum() and aside.sum() == 12
     assert train_on.y.tolist() == job.y[~aside].tolist()
 

@@ -18,8 +18,9 @@ from imgcls.training.features import Features
 from imgcls.training.head import LossIsNaN
 from imgcls.training.learner import fastai_dls, fastai_learner, fit_learner
 from imgcls.training.models import find_weights, load_body
+from imgcls.training.pixels import Pixels
 from imgcls.training.recipes import Fastai, FineTune, Job, SgdStep, find_recipe
-from imgcls.training.tensors import load_pixels, normalised
+from imgcls.training.tensors import normalised
 
 
 @pytest.fixture(scope='module')
@@ -179,7 +180,7 @@ def seen(photos, recipe, body):
     test, recipe = photos.test, find_recipe(recipe)[1]
     dls = fastai_dls(Job(photos, test, Features(body, 32)), recipe)
     assert dls.train.bs == min(len(test), recipe.bs) and dls.train.drop_last
-    x = load_pixels(test.path.tolist(), 32, resample='bilinear')
+    x = Pixels(32, resample='bilinear').of(test)[:]
     whole = lambda dl: torch.cat([b[0] for b in dl]).cpu().as_subclass(torch.Tensor)
     return whole(dls.train), whole(dls.valid), normalised((.5,)*3, (.5,)*3)(x, 0)
 

@@ -1,23 +1,16 @@
 """Photos in memory: the same photos as decoding gives, in an ordinary fastai `Learner`."""
-import gc
-import tempfile
-from pathlib import Path
 
 import fastai.callback.progress  # noqa: F401 (gives a `Learner` its no_bar)
-import numpy as np
 import pytest
 import torch
 from fastai.learner import Learner
 from fastai.metrics import accuracy
-from PIL import Image
 from torch import nn
 
-from imgcls.core import UserError
-from imgcls.data.decode import decode
 from imgcls.data.synth import draw
 from imgcls.training.callbacks import adamw
 from imgcls.training.pixels import to_pixels
-from imgcls.training.tensors import TensorLoader, Tensors, augment, empty, load_pixels, normalised, tensor_dls
+from imgcls.training.tensors import TensorLoader, Tensors, augment, normalised, tensor_dls
 
 
 @pytest.fixture(scope='module')
@@ -25,70 +18,6 @@ def photos():
     "48 scenes of 32 pixels and their classes."
     imgs = [draw(c, i, side=32) for i in range(24) for c in ('fox', 'deer')]
     return to_pixels(imgs, 32), torch.arange(48) % 2
-
-
-# ---- memory
-
-def test_a_large_tensor_lies_in_a_file_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    made, real = [], torch.from_file
-    monkeypatch.setattr(torch, 'from_file', lambda name, **kw: made.append(name) or real(name, **kw))
-    small = empty((3, 4), torch.float16, 1000)
-    assert small.shape == (3, 4) and small.dtype == torch.float16 and not made
-    for dtype in (torch.uint8, torch.bfloat16, torch.float32):
-        big = empty((5, 7, 11), dtype, 100)
-        assert big.shape == (5, 7, 11) and big.dtype == dtype and Path(made[-1]).parent == tmp_path
-        big.fill_(3)
-        assert (big == 3).all() and not [*tmp_path.iterdir()], 'a file stays behind'
-        del big
-        gc.collect()
-    monkeypatch.setattr(torch, 'from_file', lambda *a, **kw: 1/0)
-    with pytest.raises(ZeroDivisionError): empty((5, 7, 11), torch.uint8, 100)
-    assert not [*tmp_path.iterdir()], 'a file stays behind where something failed'
-
-
-# ---- photos
-
-@pytest.fixture
-def odd_photos(tmp_path):
-    "Paths of photos of several sizes and kinds; the third is turned by its EXIF data."
-    img, turned = draw('fox', 1, side=96), Image.Exif()
-    turned[0x0112] = 6
-    img.save(tmp_path/'a.jpg')
-    img.resize((80, 50)).save(tmp_path/'b.png')
-    img.crop((0, 0, 90, 60)).save(tmp_path/'c turned.jpg', exif=turned)
-    img.convert('L').save(tmp_path/'d grey.png')
-    img.convert('L').resize((50, 70)).save(tmp_path/'e grey.jpg')
-    img.convert('RGBA').save(tmp_path/'f clear.png')
-    return [str(p) for p in sorted(tmp_path.iterdir())]
-
-
-@pytest.mark.parametrize('method', ['crop', 'squish'])
-@pytest.mark.parametrize('resample', ['bicubic', 'bilinear'])
-def test_pixels_are_those_of_the_decoded_photo(odd_photos, method, resample):
-    got = load_pixels(odd_photos, 48, method, resample)
-    assert got.shape == (6, 3, 48, 48) and got.dtype == torch.uint8
-    for g, p in zip(got, odd_photos):
-        assert torch.equal(g, to_pixels([decode(Path(p).read_bytes(), 48)], 48, method, resample)[0]), p
-
-
-def test_pixels_are_cut_and_turned_as_wanted(odd_photos):
-    crop, squish = (load_pixels(odd_photos, 48, m).float() for m in ('crop', 'squish'))
-    assert (crop[2]-squish[2]).abs().mean() > 1, 'the method is not heeded'
-    upright = Image.open(odd_photos[2]).transpose(Image.Transpose.ROTATE_270).crop((0, 15, 60, 75))
-    want = np.asarray(upright.resize((48, 48), Image.Resampling.BICUBIC).convert('RGB'))
-    assert np.abs(crop[2].permute(1, 2, 0).numpy()-want).mean() < 6, 'not upright'
-    assert torch.equal(load_pixels(odd_photos, 48, budget=10), crop.byte()), 'in a file, the same'
-
-
-@pytest.mark.parametrize('content', [None, b'', b'no photo'])
-def test_a_photo_that_vanished_is_named(tmp_path, content):
-    draw('fox', 1, side=32).save(tmp_path/'good.png')
-    if content is not None: (tmp_path/'lost.png').write_bytes(content)
-    paths = [str(tmp_path/f) for f in ('good.png', 'lost.png')]
-    with pytest.raises(UserError, match='lost.png could be read before.*read the photos again') as e:
-        load_pixels(paths, 32)
-    assert '\n' not in str(e.value)
 
 
 def test_other_views(photos):
