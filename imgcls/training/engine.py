@@ -85,12 +85,16 @@ class Engine:
 
     def __call__(
         self,
-        x: torch.Tensor,  # at most a full batch, of any numbers
-    ) -> torch.Tensor:  # what the network makes of it, on its device
+        x: torch.Tensor,  # photos or other rows, of any numbers
+    ) -> torch.Tensor:  # what the network makes of them, on its device
         "Run the network."
-        n, missing = len(x), len(self)-len(x)
-        if missing: x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
-        with torch.inference_mode(): return self._run(x)[:n]
+        with torch.inference_mode():
+            out = [self._run(self._filled(part))[:len(part)] for part in x.split(len(self))]
+        return out[0] if len(out) == 1 else torch.cat(out)
+
+    def _filled(self, x):
+        missing = len(self)-len(x)
+        return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
     def __len__(self): return self.shape[0]  # photos in a full batch
 
@@ -175,6 +179,12 @@ def _pays_off(module, shape, device, dtype, photos):
     a_photo = sum(multiplications(module, torch.zeros(1, *shape[1:])).values())
     return True, photos*a_photo >= _WORTH_IT
 
+# %% ../../nbs/api/21_training.engine.ipynb #a1a3c77c
+def _few(shape):
+    "The shape of a batch that ONNX Runtime gets, instead of a larger one."
+    photos, _, height, width = shape
+    return max(1, min(photos, 4*224**2//(height*width))), *shape[1:]
+
 # %% ../../nbs/api/21_training.engine.ipynb #en000020
 def _new_graph(module, shape):
     "Make a graph, see that it gives the same, and keep it."
@@ -200,8 +210,9 @@ def engine(
     "Return the engine that is the fastest for so many photos."
     faster, worth_it = _pays_off(module, shape, device, dtype, photos)
     try:
-        graph = faster and _kept(_name(module, shape)) or worth_it and _new_graph(module, shape)
-        if graph: return OnnxEngine(graph, shape)
+        few = _few(shape) if faster else shape
+        graph = faster and _kept(_name(module, few)) or worth_it and _new_graph(module, few)
+        if graph: return OnnxEngine(graph, few)
     except Exception as e:  # its authors can't foresee every network
         why = one_line(f'{type(e).__name__}: {e}')[:120]
         say(f"ONNX Runtime can't take this network ({why}), so PyTorch runs it, which takes longer")
