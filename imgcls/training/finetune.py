@@ -38,7 +38,7 @@ from imgcls.training.callbacks import (
     freeze_depthwise,
     training_precision,
 )
-from .engine import at_once, depthwise, keep_memory, layout, precision
+from .engine import at_once, depthwise, free_memory, keep_memory, layout, precision
 from .features import fold_batchnorm, norm_pairs
 from .head import Fit, fit_head, score_logits
 from .learner import EpochLog, weighted_loss
@@ -173,6 +173,7 @@ def train_head(self: _Tuning, x, x_test, prepare=None):
     self.head.load_state_dict(fit.state)
     row = dict(fit.epochs.iloc[-1], epoch=1, seconds=time.perf_counter()-self.start)
     self.head_epoch = [(row, fit.probs[-1])]
+    free_memory()
     if job.on_epoch: job.on_epoch(row)
 
 # %% ../../nbs/api/30_training.finetune.ipynb #52877b08
@@ -186,7 +187,9 @@ def pixels(self: _Tuning):
 def below(self: _Tuning, x, views=1, between=None):
     "The activations at the cut, views × photos × …"
     how = dict(budget=MEMORY, label='lower body', between=between)
-    return cached_views(self.engine, x, self.job.body, views, self.job.seed, **how)
+    out = cached_views(self.engine, x, self.job.body, views, self.job.seed, **how)
+    free_memory()
+    return out
 
 # %% ../../nbs/api/30_training.finetune.ipynb #4e63478f
 @patch

@@ -185,3 +185,25 @@ t.join()
         call = [sys.executable, '-c', program, how]
         return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
     assert faults('keep') < faults('usual')/20
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/statm') or platform.libc_ver()[0] != 'glibc',
+                    reason='of glibc, told by Linux')
+def test_kept_memory_is_given_back_when_asked():
+    program = """
+import torch
+from pathlib import Path
+from imgcls.training.engine import free_memory, keep_memory
+def resident(): return int(Path('/proc/self/statm').read_text().split()[1])*4096/1e6
+keep_memory()
+many = [torch.ones(1_000_000) for _ in range(100)]  # 4 MB each
+last = many.pop()  # lies above them, so that the heap can't just shrink
+before = resident()
+del many
+kept = resident()
+free_memory()
+print(before-kept, before-resident())
+"""
+    call = [sys.executable, '-c', program]
+    kept, free = map(float, subprocess.run(call, capture_output=True, text=True, check=True).stdout.split())
+    assert kept < 50 and free > 300
