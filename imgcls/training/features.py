@@ -28,7 +28,7 @@ from torch import nn
 from ..cache import cache_dir
 from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
-from .engine import at_once, engine, keep_memory, precision
+from .engine import at_once, engine, fetched, keep_memory, precision
 from .models import Body, default_device, load_body
 from .pixels import METHODS, cut_out, resize
 
@@ -188,7 +188,7 @@ def _forward(self: Features, x):
         torch.set_num_threads(1)  # for this thread
         self._local.ready = True
     t = time.perf_counter()
-    out = self._engine(x).half().cpu()
+    out = fetched(self._engine(x).half())
     with self._lock: self.seconds['body'] += time.perf_counter()-t
     if not out.isfinite().all():
         raise UserError(f'the body {self.body.weights.arch} gives features that are NaN or infinite; '
