@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from ..core import UserError, progress
 from ..data.decode import PhotoError, decode
+from .engine import sent
 from .pixels import to_pixels
 
 # %% ../../nbs/api/24_training.tensors.ipynb #29a2b31a
@@ -89,9 +90,9 @@ def augment(
 ) -> torch.Tensor:  # n × 3 × side × side, float32 in 0…255
     "Return other views of photos: random resized crop (Szegedy et al. 2015), mirror, brightness, contrast."
     u = torch.rand(7, len(x), generator=torch.Generator().manual_seed(seed))
-    grid = F.affine_grid(_parts(u[:5], area).to(x.device), x.shape, align_corners=False)
+    grid = F.affine_grid(sent(_parts(u[:5], area), x.device), x.shape, align_corners=False)
     out = F.grid_sample(x.float(), grid, padding_mode='border', align_corners=False)
-    contrast, brighter = (1+light*(2*u[5:]-1)).view(2, -1, 1, 1, 1).to(x.device)
+    contrast, brighter = sent((1+light*(2*u[5:]-1)).view(2, -1, 1, 1, 1), x.device)
     return out.sub_(127.5).mul_(contrast).add_(127.5).mul_(brighter).clamp_(0, 255)
 
 # %% ../../nbs/api/24_training.tensors.ipynb #4e78abfd
@@ -108,10 +109,10 @@ class Tensors:
     def __getitem__(self, i): return i
 
     def batch(self, ix, seed):
-        ix = torch.as_tensor(ix, device=self.y.device)
+        ix = sent(torch.as_tensor(ix), self.y.device)
         if self.views:
             g = torch.Generator().manual_seed(seed)
-            x = self.x[torch.randint(len(self.x), (len(ix),), generator=g).to(ix.device), ix]
+            x = self.x[sent(torch.randint(len(self.x), (len(ix),), generator=g), ix.device), ix]
         else: x = self.x[ix]
         return self.prepare(x, seed) if self.prepare else x.float(), self.y[ix]
 
@@ -133,7 +134,7 @@ def normalised(
 
     def prepare(x, seed):
         x = change(x, seed) if change else x.float()
-        return x.sub_(mean.to(x.device)).div_(std.to(x.device))
+        return x.sub_(sent(mean, x.device)).div_(sent(std, x.device))
     return prepare
 
 # %% ../../nbs/api/24_training.tensors.ipynb #c1dad8cb
