@@ -269,9 +269,10 @@ def _capture(self: CapturedStep):
     # what is kept of fastai's last step belongs to another stream
     self.learn.pred = self.learn.loss = self.learn.loss_grad = None
     device, scale = self.inputs[0].device, self.mixed and self.learn.scaler.state_dict()
-    rates = [float(g['lr']) for g in self.opt.opt.param_groups]
-    self.rates = [torch.tensor(r, dtype=torch.float32, device=device) for r in rates]
-    try: self.tape.record(self._step_by_tensors)
+    self.rates = [torch.tensor(float(g['lr']), device=device) for g in self.opt.opt.param_groups]
+    try:
+        self.tape.record(self._step_by_tensors)
+        spare = [[t.clone() for t in ts] for ts in (_tensors(self.learn), self.model.parameters())]
     except Exception as e:  # whatever a model may do that a graph can't
         self.opt.zero_grad()
         if self.mixed:
@@ -281,7 +282,7 @@ def _capture(self: CapturedStep):
         self._stop(one_line(f'{type(first).__name__}: {first}')[:160])
         return None
     self.captured = self._places()
-    return self._checked()
+    return self._checked(*spare)
 
 # %% ../../nbs/api/26_training.callbacks.ipynb #cg000015
 def _tensors(learn):
@@ -298,26 +299,26 @@ def _places(self: CapturedStep):
     return [t.data_ptr() for t in _tensors(self.learn)], *kinds
 
 # %% ../../nbs/api/26_training.callbacks.ipynb #cg000016
-def _length(tensors): return torch.stack([t.detach().float().norm() for t in tensors]).norm().item()
+def _apart(ours, theirs):
+    "How far two lists of weights are apart."
+    return torch.stack([(a.detach()-b).float().norm() for a, b in zip(ours, theirs)]).norm().item()
 
 
 @patch
-def _checked(self: CapturedStep):
+def _checked(self: CapturedStep, before, by_graph):
     "Make the first step by the graph, take it back, and make it by PyTorch; compare."
-    all_of_it, weights = _tensors(self.learn), [*self.model.parameters()]
-    before, scale = [t.clone() for t in all_of_it], self.mixed and self.learn.scaler.state_dict()
-    device = self.inputs[0].device
+    weights, device = [*self.model.parameters()], self.inputs[0].device
+    scale = self.mixed and self.learn.scaler.state_dict()
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):  # both draw the same numbers
         loss = self.tape.replay()[1].clone()
-    by_graph = [w.clone() for w in weights]
     with torch.no_grad():
-        for t, b in zip(all_of_it, before): t.copy_(b)
+        for kept, w in zip(by_graph, weights): kept.copy_(w)
+        for t, b in zip(_tensors(self.learn), before): t.copy_(b)
     if self.mixed: self.learn.scaler.load_state_dict(scale)
     pred, want = self.tape.aside(self._step)
-    moved = _length([w-b for w, b in zip(weights, before)])
-    apart = _length([w-g for w, g in zip(weights, by_graph)])
     same = torch.allclose(loss, want, rtol=.01, atol=1e-3, equal_nan=True)
-    if apart > .1*moved or not same: self._stop('the graph comes to other numbers than PyTorch')
+    if _apart(weights, by_graph) > .1*_apart(weights, before) or not same:
+        self._stop('the graph comes to other numbers than PyTorch')
     return pred, want
 
 # %% ../../nbs/api/26_training.callbacks.ipynb #aafabeeb
