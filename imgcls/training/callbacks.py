@@ -278,9 +278,9 @@ def _capture(self: CapturedStep):
         if self.mixed:
             self.learn.scaler = type(self.learn.scaler)(device.type, **self.mixed.kwargs)
             self.learn.scaler.load_state_dict(scale)
+            for left in ('grad_scale', 'found_inf'): vars(self.opt.opt).pop(left, None)  # by the old scaler
         first = e.__context__ or e  # ending a capture that failed is an error, too
-        self._stop(one_line(f'{type(first).__name__}: {first}')[:160])
-        return None
+        return self._stop(one_line(f'{type(first).__name__}: {first}')[:160])
     self.captured = self._places()
     return self._checked(*spare)
 

@@ -123,10 +123,12 @@ class Tape:
         scaler = getattr(step.__self__.learn, 'scaler', None)
         scale = scaler and scaler.state_dict()
         self.step = step
-        with torch.random.fork_rng([]): step()
-        with torch.no_grad():
-            for t, old in before: t.copy_(old)
-        if scaler: scaler.load_state_dict(scale)
+        try:
+            with torch.random.fork_rng([]): step()
+        finally:
+            with torch.no_grad():
+                for t, old in before: t.copy_(old)
+            if scaler: scaler.load_state_dict(scale)
 
     def replay(self): return self.step()
 
@@ -253,10 +255,13 @@ def test_what_cannot_be_captured_is_trained_as_usual(photos, kind):
 class Breaks(Tape):
     "Fails as CUDA does, in the middle of a step and again while the capture is ended."
     def record(self, step):
-        try:
-            super().record(step)
-            raise RuntimeError('operation not permitted\nwhen stream is capturing')
-        finally: raise RuntimeError('the capture was invalidated')
+        opt = step.__self__.learn.opt.opt
+        def fails(): raise RuntimeError('operation not permitted\nwhen stream is capturing')
+        opt.step = fails
+        try: super().record(step)
+        finally:
+            del opt.step
+            raise RuntimeError('the capture was invalidated')
 
 
 class Wrong(Tape):
