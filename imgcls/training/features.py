@@ -28,7 +28,7 @@ from torch import nn
 from ..cache import cache_dir
 from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
-from .engine import at_once, engine, keep_memory, precision
+from .engine import at_once, engine, fetched, keep_memory, precision
 from .models import Body, default_device, load_body
 from .pixels import METHODS, Pixels, cut_out, resize, to_pixels
 
@@ -152,7 +152,7 @@ class Features:
         self.dtype = precision(self.device, self.body.module)
         self.batch = at_once(self.device, self.dtype)
         self.notes, self.computed, self.seconds = [], 0, dict(body=0., wall=0.)
-        self._lock, self._local, self._index, self._engine = threading.Lock(), threading.local(), None, None
+        self._lock, self._index, self._engine = threading.Lock(), None, None
         self._stamps, self._rows = {}, {}  # path → (sha256, stamp); sha256 → row of _kept
         self._kept = np.empty((0, self.body.n_features), np.float16)
         self.keep_pixels, self._pixels = False, None  # is a decoded photo needed again?
@@ -185,11 +185,9 @@ def _find(self: Features):
 @patch
 def _forward(self: Features, x):
     "Features of a batch of 8-bit pixels, as float16 on the processor."
-    if not hasattr(self._local, 'ready'):
-        torch.set_num_threads(1)  # for this thread
-        self._local.ready = True
+    torch.set_num_threads(1)  # for this thread: two share the sums of a layer otherwise, and round differently
     t = time.perf_counter()
-    out = self._engine(x).half().cpu()
+    out = fetched(self._engine(x).half())
     with self._lock: self.seconds['body'] += time.perf_counter()-t
     if not out.isfinite().all():
         raise UserError(f'the body {self.body.weights.arch} gives features that are NaN or infinite; '

@@ -31,6 +31,7 @@ from ..core import UserError, plural
 from .calibration import calibrate, fit_temperature, hold_out
 from imgcls.training.callbacks import (
     Autocast,
+    CapturedStep,
     ChannelsLast,
     FrozenNorm,
     Resume,
@@ -219,6 +220,8 @@ def learner(self: _Tuning, train_on, score_on, cbs):
     job, c = self.job, self.choice
     freeze_depthwise(self.upper)
     dls = tensor_dls(train_on, score_on, job.classes, c.bs, job.device)
+    on_card = job.device.type == 'cuda'
+    if on_card: dls.valid.bs = max(dls.valid.bs, 256)
     self.model = nn.Sequential(self.upper, self.head).to(job.device)
     loss = weighted_loss(job.weights, job.device, self.recipe.smoothing)
     all_cbs = [TrainEvalCallback()]
@@ -226,6 +229,7 @@ def learner(self: _Tuning, train_on, score_on, cbs):
     if self.dtype == torch.float16: all_cbs.append(MixedPrecision())
     elif self.dtype != torch.float32: all_cbs.append(Autocast(self.dtype))
     if c.pretrained: all_cbs.append(FrozenNorm())
+    if on_card: all_cbs.append(CapturedStep(job.say))
     return Learner(dls, self.model, loss, opt_func=adamw, cbs=[*all_cbs, *cbs], default_cbs=False)
 
 # %% ../../nbs/api/30_training.finetune.ipynb #a634360c

@@ -148,17 +148,15 @@ class EpochLog(Callback):
     def before_fit(self):
         if self.notes: raise CancelFitException  # of several calls of fit, the later ones too
 
-    def before_epoch(self): self.total, self.right, self.n, self.out, self.answers = 0., 0, 0, [], []
+    def before_epoch(self):
+        self.total, self.right, self.n, self.out, self.answers, self.unseen = 0., 0, 0, [], [], []
+
+    def after_train(self): self.look()
 
     def before_validate(self):  # test photos are scored in whole 32 bits, on graphics cards too
         self.short, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
 
     def after_validate(self): torch.backends.cudnn.allow_tf32 = self.short
-
-    def after_loss(self):
-        if self.training and not math.isfinite(self.loss_grad.item()):
-            self.rates.append(self.opt.hypers[-1]['lr'])
-            self.stop()
 
     def stop(self):
         self.notes.append(str(LossIsNaN.at(len(self.rates), len(self.rows)+1, self.rates[-1])))
@@ -169,21 +167,36 @@ class EpochLog(Callback):
 def after_batch(self: EpochLog):
     y = torch.as_tensor(self.yb[0])
     if not self.training:
-        self.out.append(self.pred.detach().float().cpu())
-        self.answers.append(y.cpu())
+        self.out.append(self.pred.detach().float())
+        self.answers.append(y)
         return
     next(self.bar, None)
     self.rates.append(float(self.opt.hypers[-1]['lr']))
-    self.total, self.n = self.total + self.loss.item()*len(y), self.n + len(y)
-    self.right += (self.pred.argmax(1) == y).sum().item()
+    self.unseen.append((self.loss.detach(), (self.pred.argmax(1) == y).sum(), len(y)))
+    # on a card each look waits for all steps before
+    if len(self.unseen) == (64 if self.loss.is_cuda else 1): self.look()
+
+# %% ../../nbs/api/29_training.learner.ipynb #lg000001
+@patch
+def look(self: EpochLog):
+    "Look at the losses of the steps since the last look; stop at the first that is no number."
+    if not self.unseen: return
+    losses, right, n = zip(*self.unseen)
+    losses, right, self.unseen = torch.stack(losses).tolist(), torch.stack(right).tolist(), []
+    for i, loss in enumerate(losses):
+        if math.isfinite(loss): continue
+        del self.rates[len(self.rates)-len(losses)+i+1:]
+        self.stop()
+    for loss, k in zip(losses, n): self.total += loss*k
+    self.right, self.n = self.right+sum(right), self.n+sum(n)
 
 # %% ../../nbs/api/29_training.learner.ipynb #6192bf21
 @patch
 def after_epoch(self: EpochLog):
     if not self.out: return
-    logits = torch.cat(self.out)
+    logits = torch.cat(self.out).cpu()
     if not logits.isfinite().all(): self.stop()
-    scores, probs = score_logits(logits, torch.cat(self.answers))
+    scores, probs = score_logits(logits, torch.cat(self.answers).cpu())
     whole = all(p.requires_grad for p in self.model[0].parameters())
     row = dict(epoch=len(self.rows)+1, phase=self.phase or ('body' if whole else 'head'), lr=self.rates[-1],
                train_loss=self.total/self.n, train_accuracy=self.right/self.n,
@@ -197,7 +210,7 @@ def after_epoch(self: EpochLog):
 @patch
 def keep(self: EpochLog, model):
     "Remember a model's weights as they are now."
-    self.good = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+    self.good = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
 # %% ../../nbs/api/29_training.learner.ipynb #4d4af624
 @patch

@@ -20,6 +20,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from torch.nn import functional as F
 
+from .engine import sent
 from .pixels import Squares
 
 # %% ../../nbs/api/24_training.tensors.ipynb #cda8b3ed
@@ -36,9 +37,9 @@ def _parts(u, area):
 # %% ../../nbs/api/24_training.tensors.ipynb #75292980
 def _view(x, u, area, light):
     "Another view of each photo, from seven random numbers a photo."
-    grid = F.affine_grid(_parts(u[:5], area).to(x.device), x.shape, align_corners=False)
+    grid = F.affine_grid(sent(_parts(u[:5], area), x.device), x.shape, align_corners=False)
     out = F.grid_sample(x.float(), grid, padding_mode='border', align_corners=False)
-    contrast, brighter = (1+light*(2*u[5:]-1)).view(2, -1, 1, 1, 1).to(x.device)
+    contrast, brighter = sent((1+light*(2*u[5:]-1)).view(2, -1, 1, 1, 1), x.device)
     return out.sub_(127.5).mul_(contrast).add_(127.5).mul_(brighter).clamp_(0, 255)
 
 # %% ../../nbs/api/24_training.tensors.ipynb #f8d95ba0
@@ -70,10 +71,10 @@ class Tensors:
     def __getitem__(self, i): return i
 
     def batch(self, ix, seed):
-        ix = torch.as_tensor(ix, device=self.y.device)
+        ix = sent(torch.as_tensor(ix), self.y.device)
         if self.views:
             g = torch.Generator().manual_seed(seed)
-            x = self.x[torch.randint(len(self.x), (len(ix),), generator=g).to(ix.device), ix]
+            x = self.x[sent(torch.randint(len(self.x), (len(ix),), generator=g), ix.device), ix]
         else: x = self.x[ix]
         return self.prepare(x, seed) if self.prepare else x.float(), self.y[ix]
 
@@ -95,7 +96,7 @@ def normalised(
 
     def prepare(x, seed):
         x = change(x, seed) if change else x.float()
-        return x.sub_(mean.to(x.device)).div_(std.to(x.device))
+        return x.sub_(sent(mean, x.device)).div_(sent(std, x.device))
     return prepare
 
 # %% ../../nbs/api/24_training.tensors.ipynb #c1dad8cb

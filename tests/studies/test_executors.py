@@ -228,6 +228,22 @@ def test_each_worker_gets_a_card(monkeypatch, n, seen, cards):
     assert machines._cards() == cards
 
 
+def test_more_workers_than_cards_share_them(monkeypatch):
+    "A stand-in tells of two cards; each worker sees one of them, whatever it does with it."
+    monkeypatch.setattr(machines, '_cards', lambda: ['0', '5'])
+    workers = Workers(3)
+    try:
+        seen = [workers.pools[i][0].submit(os.getenv, 'CUDA_VISIBLE_DEVICES').result(100) for i in range(3)]
+        assert seen == ['0', '5', '0']
+        old, pool = workers.pools[1][2].result(100), workers.pools[1][0]
+        pool.submit(os._exit, 1).exception(100)
+        workers._end(1)
+        workers._start(1)  # as when a worker has died
+        assert workers.pools[1][0].submit(os.getenv, 'CUDA_VISIBLE_DEVICES').result(100) == '5'
+        assert workers.pools[1][2].result(100) != old
+    finally: workers.close()
+
+
 # workers that see nothing
 
 class Through:

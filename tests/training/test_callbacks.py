@@ -2,21 +2,31 @@
 import copy
 import os
 import pickle
+from functools import partial
 
 import fastai.callback.progress
 import fastai.callback.schedule  # noqa: F401 (they give a `Learner` its no_bar and fit_one_cycle)
 import numpy as np
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
+from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
-from fastai.optimizer import SGD, Adam
+from fastai.optimizer import SGD, Adam, OptimWrapper
 from torch import nn
 
 from imgcls.data.synth import draw
 from imgcls.training import callbacks
-from imgcls.training.callbacks import Autocast, FrozenNorm, Resume, adamw, freeze_depthwise
-from imgcls.training.learner import EpochLog
+from imgcls.training.callbacks import (
+    Autocast,
+    CapturedStep,
+    ChannelsLast,
+    FrozenNorm,
+    Resume,
+    adamw,
+    freeze_depthwise,
+)
+from imgcls.training.learner import EpochLog, weighted_loss
 from imgcls.training.models import load_body
 from imgcls.training.pixels import to_pixels
 from imgcls.training.tensors import Tensors, augment, normalised, tensor_dls
@@ -98,6 +108,235 @@ def test_numbers_are_chosen_by_a_rule(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: True)
     assert rule(dense, card) == rule(depthwise, card) == (torch.bfloat16, 'bf16')
 
+
+# ---- a step at once
+
+class Tape:
+    "In the place of a CUDA graph: as there, recording runs Python and computes nothing."
+    def __init__(self, device): self.records = 0
+
+    def aside(self, step): return step()
+
+    def record(self, step):
+        self.records += 1
+        before = [(t, t.clone()) for t in callbacks._tensors(step.__self__.learn)]
+        scaler = getattr(step.__self__.learn, 'scaler', None)
+        scale = scaler and scaler.state_dict()
+        self.step = step
+        try:
+            with torch.random.fork_rng([]): step()
+        finally:
+            with torch.no_grad():
+                for t, old in before: t.copy_(old)
+            if scaler: scaler.load_state_dict(scale)
+
+    def replay(self): return self.step()
+
+
+class Rounded(Callback):
+    "Rates of 32 bits, as a card has them."
+    order = 61
+
+    def before_batch(self):
+        if self.training: self.opt.set_hyper('lr', float(np.float32(self.opt.hypers[-1]['lr'])))
+
+
+class Half(MixedPrecision):
+    "fastai's mixed precision on a processor."
+    def before_fit(self):
+        self.learn.scaler, self.scales = torch.amp.GradScaler('cpu', **self.kwargs), []
+        self.autocast = torch.autocast('cpu', torch.float16)
+
+
+class Changing(Half):
+    "With a scale that is too large again and again, so that steps are left out."
+    def __init__(self): super().__init__(init_scale=2.**21, growth_factor=8., growth_interval=2)
+
+
+SORTS = {'fp32': [], 'bf16': [Autocast], 'fp16': [Half], 'fp16, scales change': [Changing],
+         'frozen norms, channels last': [FrozenNorm, ChannelsLast]}
+
+
+def depthwise_net():
+    body = [nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, groups=4), nn.AdaptiveAvgPool2d(2)]
+    return nn.Sequential(nn.Sequential(*body, nn.Flatten(), nn.Dropout(.2)), nn.Linear(16, 2))
+
+
+def captured(photos, *more, sort='fp32', tape=None, epochs=3, opt=adamw, moms=(.9, .9, .9)):
+    """A training with four batches of eight and one of four an epoch, captured where there is a `tape`.
+
+    The learner with its log in `book`, the callback, and what it said."""
+    (x, y), lines = photos, []
+    torch.manual_seed(3)
+    model = depthwise_net()
+    freeze_depthwise(model)
+    dls = tensor_dls(Tensors(x[:36], y[:36], normalised(HALF, HALF, augment)),
+                     Tensors(x[36:], y[36:], normalised(HALF, HALF)), ['a', 'b'], 8)
+    learn = Learner(dls, model, weighted_loss(np.array([.5, 1.5]), 'cpu', .1), opt_func=opt,
+                    cbs=[TrainEvalCallback(), Rounded(), *[cb() for cb in SORTS[sort]]], default_cbs=False)
+    learn.book = EpochLog(5*epochs)
+    at_once = CapturedStep(lines.append, tape) if tape else None
+    cbs = [Resume(None, 0), learn.book, *more, *([at_once] if at_once else [])]
+    with learn.no_logging(): learn.fit_one_cycle(epochs, .02, moms=moms, cbs=cbs)
+    return learn, at_once, lines
+
+
+def ends_alike(a, b):
+    "Weights, optimizer and all figures of two trainings, to the last bit."
+    state, other = a.model.state_dict(), b.model.state_dict()
+    for k, v in state.items(): assert torch.equal(v, other[k]), k
+    one, two = (o.opt.opt.state_dict() for o in (a, b))
+    assert one['param_groups'] == two['param_groups']
+    for i, kept in one['state'].items():
+        for k, v in kept.items(): assert torch.equal(v, two['state'][i][k]), k
+    assert one['state'].keys() == two['state'].keys()
+    assert all(p.grad is None for p in a.model.parameters())
+    np.testing.assert_array_equal(np.stack(a.book.probs), np.stack(b.book.probs))
+    assert a.book.rates == b.book.rates and len(a.book.rates) == 15
+    for r, o in zip(a.book.rows, b.book.rows, strict=True): assert {**r, 'seconds': 0} == {**o, 'seconds': 0}
+
+
+@pytest.mark.parametrize('sort', SORTS)
+def test_a_captured_training_is_the_same(photos, sort):
+    learn, at_once, lines = captured(photos, sort=sort, tape=Tape)
+    ends_alike(learn, captured(photos, sort=sort)[0])
+    # not three ordinary steps, nor the one that is made both ways, nor the last batch of each epoch
+    assert at_once.replayed == 8 and not lines
+    steps = learn.opt.opt.state_dict()['state'][0]['step']
+    assert 4 < steps < 15 if sort == 'fp16, scales change' else steps == 15, steps
+    assert not torch.is_autocast_enabled('cpu'), 'an autocast was left on'
+
+
+class Within(Callback):
+    def before_step(self): pass
+
+
+class Reloaded(Callback):
+    "Puts the optimizer's numbers elsewhere."
+    def before_epoch(self):
+        if self.epoch == 1: self.opt.load_state_dict(copy.deepcopy(self.opt.state_dict()))
+
+
+class SomeShapes(Callback):
+    def before_batch(self):
+        if self.training: self.learn.xb = (self.xb[0][..., :30+self.iter],)
+
+
+class OwnLoss(Callback):
+    "As fastai's MixUp does it."
+    def before_train(self): self.usual, self.learn.loss_func = self.loss_func, self.lf
+
+    def lf(self, pred, y): return self.usual(pred, y)
+
+    def after_train(self): self.learn.loss_func = self.usual
+
+
+WHY = {'no card': ({}, [], 'the model is not on a graphics card'),
+       'fastai': (dict(opt=Adam), [], 'take opt_func=adamw'),
+       'not fused': (dict(opt=partial(OptimWrapper, opt=torch.optim.AdamW)), [], 'take opt_func=adamw'),
+       'within': ({}, [Within], 'Within acts within a step'),
+       'loss': ({}, [OwnLoss], 'OwnLoss changes the loss'),
+       'shapes': ({}, [SomeShapes], 'more than two shapes'),
+       'momentum': (dict(moms=(.95, .85, .95)), [], 'momentum or weight decay changes')}
+
+
+@pytest.mark.parametrize('kind', WHY)
+def test_what_cannot_be_captured_is_trained_as_usual(photos, kind):
+    how, cbs, why = WHY[kind]
+    tape = callbacks._CudaGraph if kind == 'no card' else Tape
+    learn, at_once, lines = captured(photos, *[cb() for cb in cbs], tape=tape, **how)
+    other, _, _ = captured(photos, *[cb() for cb in cbs], **how)
+    if kind == 'fastai':
+        for k, v in learn.model.state_dict().items(): assert torch.equal(v, other.model.state_dict()[k])
+    else: ends_alike(learn, other)
+    assert len(lines) == 1 and why in lines[0] and at_once.replayed == 0
+
+
+class Breaks(Tape):
+    "Fails as CUDA does, in the middle of a step and again while the capture is ended."
+    def record(self, step):
+        opt = step.__self__.learn.opt.opt
+        def fails(): raise RuntimeError('operation not permitted\nwhen stream is capturing')
+        opt.step = fails
+        try: super().record(step)
+        finally:
+            del opt.step
+            raise RuntimeError('the capture was invalidated')
+
+
+class Wrong(Tape):
+    "A graph that reads from elsewhere."
+    def replay(self):
+        learn, out = self.step.__self__.learn, self.step()
+        with torch.no_grad(): learn.model[1].weight += .1
+        return out
+
+
+@pytest.mark.parametrize('tape, why', [(Breaks, 'operation not permitted␊when'), (Wrong, 'other numbers')])
+@pytest.mark.parametrize('sort', ['fp32', 'bf16', 'fp16, scales change'])
+def test_after_a_capture_that_fails_training_goes_on_as_usual(photos, sort, tape, why):
+    learn, at_once, lines = captured(photos, sort=sort, tape=tape)
+    ends_alike(learn, captured(photos, sort=sort)[0])
+    assert len(lines) == 1 and why in lines[0] and at_once.replayed == 0
+    assert not torch.is_autocast_enabled('cpu')
+
+
+def test_a_step_is_captured_anew_when_its_numbers_have_moved(photos):
+    tapes = []
+    def tape(device):
+        tapes.append(Tape(device))
+        return tapes[-1]
+    learn, at_once, lines = captured(photos, Reloaded(), tape=tape)
+    ends_alike(learn, captured(photos, Reloaded())[0])
+    assert [t.records for t in tapes] == [1, 1] and at_once.replayed == 4 and not lines
+
+
+def test_what_a_step_gave_is_not_written_over(photos):
+    "Other callbacks keep losses and scores, while the graph writes into the same memory each time."
+    class Same(Tape):
+        def replay(self):
+            out = self.step()
+            if not hasattr(self, 'out'): self.out = out
+            for mine, new in zip(self.out, out): mine.copy_(new)
+            return self.out
+
+    class Keep(Callback):
+        def before_fit(self): self.kept = []
+
+        def after_batch(self):
+            if self.training: self.kept.append((self.pred.detach(), self.loss.detach()))
+    one, two = Keep(), Keep()
+    captured(photos, one, tape=Same), captured(photos, two)
+    for a, b in zip(one.kept, two.kept, strict=True):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('sort', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('broken', [False, True])
+def test_on_a_card_a_captured_training_is_the_same(photos, sort, broken):
+    class Waits(nn.Module):
+        def forward(self, x): return x*float(x.mean() > -99) if broken else x
+
+    def train(at_once):
+        torch.manual_seed(0)
+        x, y = photos
+        t = Tensors(x[:36], y[:36], normalised(HALF, HALF))
+        body = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), Waits()]
+        net = nn.Sequential(*body, nn.Flatten(), nn.Dropout(.2), nn.Linear(32, 2))
+        cast = {torch.float16: [MixedPrecision()], torch.bfloat16: [Autocast()]}.get(sort, [])
+        learn = Learner(tensor_dls(t, t, ['a', 'b'], 8, 'cuda'), net.cuda(), nn.CrossEntropyLoss(),
+                        opt_func=adamw, cbs=[TrainEvalCallback(), *cast, *at_once], default_cbs=False)
+        book = EpochLog(50)
+        with learn.no_logging(): learn.fit_one_cycle(10, .01, moms=(.9, .9, .9), cbs=[Resume(None), book])
+        return torch.tensor([r['train_loss'] for r in book.rows]), learn
+    lines = []
+    at_once = CapturedStep(lines.append)
+    (got, learn), (want, _) = train([at_once]), train([])
+    torch.testing.assert_close(got, want, rtol=.02, atol=.01)
+    assert (at_once.replayed, len(lines)) == ((0, 1) if broken else (36, 0))
+    assert all(p.grad is None for p in learn.model.parameters())
+    assert torch.rand(1, device='cuda').isfinite(), 'random numbers are there, also after an error'
 
 # ---- after an interruption
 

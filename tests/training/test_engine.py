@@ -1,8 +1,10 @@
 """Engines run a network as PyTorch does, whichever is chosen; the faster one is taken where it pays off."""
+import copy
 import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
 from imgcls.training import engine as engine_room
 from imgcls.training import features as features_room
-from imgcls.training.engine import Engine, OnnxEngine, engine, keep_memory, onnx_graph
+from imgcls.training.engine import Engine, OnnxEngine, engine, fetched, keep_memory, onnx_graph
 from imgcls.training.features import Features
 
 SHAPE, CPU = (4, 3, 32, 32), torch.device('cpu')
@@ -207,3 +209,14 @@ print(before-kept, before-resident())
     call = [sys.executable, '-c', program]
     kept, free = map(float, subprocess.run(call, capture_output=True, text=True, check=True).stdout.split())
     assert kept < 50 and free > 300
+
+
+@pytest.mark.cuda
+def test_many_threads_and_one_card(net):
+    "Copies and computing overlap, and each thread gets the answer to its own batch."
+    run = Engine(copy.deepcopy(net), SHAPE, torch.device('cuda'), torch.float32)
+    batches = [(photos()/(1+i)).byte() for i in range(64)]
+    with ThreadPoolExecutor(8) as pool: found = [*pool.map(lambda x: fetched(run(x)), batches)]
+    for x, got in zip(batches, found):
+        assert got.device.type == 'cpu'
+        with torch.no_grad(): torch.testing.assert_close(got, net(x.float()), rtol=.02, atol=.5)
