@@ -249,11 +249,11 @@ def _alike(kinds, own, filed, indexes):
         yield own[i[keep]], j[keep], best[keep], flips[keep].argmax(1)
         alone = np.bincount(i[keep & (best >= _CROWD)], minlength=len(own)) < _PARTNERS
         if not alone.all(): kinds, own, signs = kinds[alone], own[alone], signs[:, alone]
+        if not len(own): return
 
 
-def _compare(kinds, own, filed, turned):
-    "Pairs i, j, likeness, flip: for each photo those it is most like."
-    indexes = range(0, _INDEXES, 1 + turned)  # a turn takes nothing away from a photo, so half of them will do
+def _compare(kinds, own, filed, indexes):
+    "Pairs i, j, likeness, flip: for each photo those it is most like, in some of the cabinets."
     found = map(np.concatenate, zip(*_alike(kinds, own, filed, indexes)))
     pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip'), found))).drop_duplicates(['i', 'j'])
     pairs = pairs.sort_values(['likeness', 'i', 'j'], ascending=[False, True, True])
@@ -271,13 +271,21 @@ def _cut(x, share):
 def _ways(x):
     "Yield cut (share; -1: without frame), turned (0 or 1), positions and waves by kind of looks."
     at, inside = _unframed(x)
-    cuts = [(share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS]
+    cuts = ((share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS)
     for cut, which, looks in (*cuts, (-1., at, inside)):
         waves = _waves(looks)
         yield from ((cut, turned, which, _by_kind(w)) for turned, w in enumerate((waves, _turned(waves))))
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
-def _in_blocks(search, n, label, size=2048):
+_LARGE = 200_000  # photos
+
+
+def _searched(n, cut, turned):
+    "The cabinets in which cut or turned photos are sought: every second one where there are many photos."
+    return range(0, _INDEXES, 2 if n > _LARGE and (cut or turned) else 1)
+
+
+def _in_blocks(search, n, label, size=1024):
     "What `search` returns for each slice of n photos."
     parts = [slice(lo, lo + size) for lo in range(0, n, size)]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
@@ -311,7 +319,7 @@ def _proposed(looks):
     at = filed.at
 
     def search(part):
-        return [_compare(kinds, part.start + which, filed, turned).assign(cut=cut, turned=turned)
+        return [_compare(kinds, part.start + which, filed, _searched(len(at), cut, turned)).assign(cut=cut, turned=turned)
                 for cut, turned, which, kinds in _ways(_dots(looks[at[part]])) if len(which)]
     pairs = [p for block in _in_blocks(search, len(at), 'comparing photos') for p in block]
     none = pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
@@ -426,13 +434,15 @@ def near_duplicates(
 ) -> pd.DataFrame:  # a, b (paths) and kind: 'same' (file) or 'near' (look)
     "Return the pairs of photos that are the same or nearly the same."
     again = rows.sha256.duplicated()
-    first = rows[~again].set_index('sha256').path
-    same = [(first[s], p, 'same') for s, p in zip(rows.sha256[again], rows.path[again])]
-    paths = rows.path[~again].to_numpy()
+    copies = rows[again]
+    first = rows[rows.sha256.isin(copies.sha256) & ~again].set_index('sha256').path
+    same = [(first[s], p, 'same') for s, p in zip(copies.sha256, copies.path)]
+    paths = rows.path[~again]
     number, looks = pd.factorize(rows.look[~again].to_numpy())
     pairs = pd.concat([_twins(number), _proposed(looks)])
     pairs = _photos(pairs[_agreement(looks, pairs) >= _ALIKE], number)
-    near = pd.DataFrame(dict(a=paths[pairs[:, 0]], b=paths[pairs[:, 1]], kind='near'))
+    a, b = (paths.iloc[pairs[:, k]].to_numpy() for k in (0, 1))
+    near = pd.DataFrame(dict(a=a, b=b, kind='near'))
     return pd.concat([pd.DataFrame(same, columns=near.columns), near], ignore_index=True).astype(str)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #copies01

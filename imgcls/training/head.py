@@ -238,7 +238,7 @@ def fit_frozen(
     settings |= dict(seed=job.seed, weights=job.weights)
     X, X_test = job.features.of(job.rows), job.features.of(job.test)
     more = _more_views(job) if recipe.augment else []
-    all_X, all_y = np.concatenate([X, *more]), np.tile(job.y, 1+len(more))
+    all_X, all_y = np.concatenate([X, *more]) if len(more) else X, np.tile(job.y, 1+len(more))
     fit = fit_head(all_X, all_y, X_test, job.y_test, len(job.classes), **settings, on_epoch=job.on_epoch)
     temperature = 1. if fit.notes else _shadow(job, X, settings)
     scored = dict(numbers=str(job.features.dtype).removeprefix('torch.'))
