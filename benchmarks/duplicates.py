@@ -155,7 +155,7 @@ def in_full(looks, pairs):
 def many(file, n):
     "Seek among n looks, made of those in a file; what was found, how long it took, and the most memory."
     base, r = np.load(file), np.random.default_rng(0)
-    crowd, copied = n//50, n//100//len(COPIES)
+    crowd, copied = n//200, n//100//len(COPIES)
     looks, planted = [], {}
     for name, alter in COPIES.items():
         own = np.stack([*_mixed(base, copied, r)]).reshape(-1, LOOK_SIDE, LOOK_SIDE)

@@ -237,7 +237,7 @@ _PARTNERS, _CROWD = 10, .97  # partners of a photo; likeness in a crowd
 
 
 def _alike(kinds, own, filed, indexes):
-    "Yield pairs i, j, likeness, flip, cabinet by cabinet, of photos `own` and photos that are filed."
+    "Yield pairs i, j, likeness, flip of photos `own` and photos that are filed, a cabinet at a time."
     signs = _signs(kinds)
     for index in indexes:
         i, j = _met(kinds, index, *filed.cabinets[index])
@@ -246,18 +246,21 @@ def _alike(kinds, own, filed, indexes):
         flips = _by_flip(kinds, filed.kinds, i, j)
         best = flips.max(1)
         keep = (best >= _PROPOSED) & (own[i] != j)
-        yield own[i[keep]], j[keep], best[keep], flips[keep].argmax(1)
+        yield own[i[keep]], j[keep], best[keep], flips[keep].argmax(1), np.full(keep.sum(), index)
         alone = np.bincount(i[keep & (best >= _CROWD)], minlength=len(own)) < _PARTNERS
         if not alone.all(): kinds, own, signs = kinds[alone], own[alone], signs[:, alone]
         if not len(own): return
 
 
 def _compare(kinds, own, filed, indexes):
-    "Pairs i, j, likeness, flip: for each photo those it is most like, in some of the cabinets."
+    "Pairs i, j, likeness, flip: for each photo those it is most like; and which of the photos are in a crowd."
     found = map(np.concatenate, zip(*_alike(kinds, own, filed, indexes)))
-    pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip'), found))).drop_duplicates(['i', 'j'])
+    pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip', 'index'), found)))
+    near = pairs[pairs.likeness >= _CROWD].groupby(['i', 'index']).size()
+    crowd = near[near >= _PARTNERS].index.get_level_values(0).unique().to_numpy()
+    pairs = pairs.drop(columns='index').drop_duplicates(['i', 'j'])
     pairs = pairs.sort_values(['likeness', 'i', 'j'], ascending=[False, True, True])
-    return pairs[pairs.groupby('i').cumcount() < _PARTNERS]
+    return pairs[pairs.groupby('i').cumcount() < _PARTNERS], crowd
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0018
 def _turned(waves): return waves.reshape(-1, _N, _N).transpose(0, 2, 1).reshape(waves.shape)
@@ -313,22 +316,31 @@ class _Filed:
         self.kinds[part], self.signs[:, part] = kinds, _signs(kinds)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk024
+def _search(part, looks, filed):
+    "Tables of pairs for a slice of the photos that are filed, one a way; a crowd is sought in one way alone."
+    found, crowd = [], []
+    for cut, turned, which, kinds in _ways(_dots(looks[filed.at[part]])):
+        rest = ~np.isin(which, crowd)
+        if not rest.any(): continue
+        indexes = _searched(len(filed.at), cut, turned)
+        pairs, own = _compare(kinds[rest], part.start + which[rest], filed, indexes)
+        found.append(pairs.assign(cut=cut, turned=turned))
+        if not (cut or turned): crowd = own - part.start
+    return found
+
+
 def _proposed(looks):
     "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
     filed = _Filed(looks)
-    at = filed.at
-
-    def search(part):
-        return [_compare(kinds, part.start + which, filed, _searched(len(at), cut, turned)).assign(cut=cut, turned=turned)
-                for cut, turned, which, kinds in _ways(_dots(looks[at[part]])) if len(which)]
-    pairs = [p for block in _in_blocks(search, len(at), 'comparing photos') for p in block]
-    none = pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
+    at, none = filed.at, pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
+    blocks = _in_blocks(lambda part: _search(part, looks, filed), len(at), 'comparing photos')
+    pairs = [p for found in blocks for p in found]
     pairs = pd.concat(pairs, ignore_index=True) if pairs else none
     pairs = pairs.assign(i=at[pairs.i], j=at[pairs.j])
-    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
     # two photos are as like each other both ways, but for rounding
-    pairs = pairs.assign(likeness=pairs.likeness.round(3)).sort_values(['likeness', 'i'], ascending=[False, True])
-    return pairs.drop_duplicates(['lo', 'hi'])
+    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1),
+                         likeness=pairs.likeness.round(3))
+    return pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #d94a6066
 _TWICE = _cosines(LOOK_SIDE, 2*LOOK_SIDE).T @ _cosines(LOOK_SIDE, LOOK_SIDE)
@@ -421,7 +433,8 @@ def _photos(pairs, number):
     "Pairs of looks and the number of each photo's look → n × 2: pairs of photos, sorted."
     every = pd.DataFrame(dict(look=number, photo=np.arange(len(number))))
     few, twin = every[every.groupby('look').cumcount() < _PARTNERS], pairs.lo == pairs.hi
-    sides = [pairs[rows].merge(these, left_on='lo', right_on='look') for rows, these in ((twin, every), (~twin, few))]
+    sides = [pairs[rows].merge(these, left_on='lo', right_on='look')
+             for rows, these in ((twin, every), (~twin, few))]
     both = pd.concat(sides).merge(few, left_on='hi', right_on='look')[['photo_x', 'photo_y']].to_numpy()
     return np.unique(np.sort(both[both[:, 0] != both[:, 1]], axis=1), axis=0)
 
