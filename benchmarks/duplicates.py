@@ -1,6 +1,6 @@
 """How many altered copies are found, and how many pairs among photos that have none; writes duplicates.json.
 
-    python benchmarks/duplicates.py          # with FASTAI_HOME where `clothing` and `cifar10` lie; ten minutes
+    python benchmarks/duplicates.py          # FASTAI_HOME: where `clothing` and `cifar10` lie; ten minutes
     python benchmarks/duplicates.py million  # the last part alone; four minutes on two cores
 
 160 photos of clothes, each altered in one way: the share found by what was used before (a difference hash of
@@ -144,7 +144,8 @@ def in_full(looks, pairs):
         target = duplicates._by_kind(duplicates._waves(x[b]))
         for cut, turned, which, kinds in duplicates._ways(x[a]):
             flips = np.einsum('nkd,nkd->nk', kinds, target[which]) @ duplicates._FLIPS.T
-            tried.append(pd.DataFrame(dict(pair=which, i=pairs[which, a], j=pairs[which, b], cut=cut, turned=turned,
+            i, j = (pairs[which, k] for k in (a, b))
+            tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
                                            flip=flips.argmax(1), likeness=flips.max(1))))
     best = pd.concat(tried).sort_values('likeness', ascending=False, kind='stable').drop_duplicates('pair')
     best = best[best.likeness >= duplicates._PROPOSED]
@@ -174,9 +175,10 @@ def many(file, n):
     found, looks, copies = {*zip(pairs.a.astype(int), pairs.b.astype(int))}, rows.look.to_numpy(), {}
     for name, these in planted.items():
         ours, full = np.array([(a, b) in found for a, b in these.tolist()]), in_full(looks, these)
-        copies[name] = dict(planted=copied, in_full=int(full.sum()), both=int((ours & full).sum()), ours=int(ours.sum()))
-    return dict(photos=n, seconds=round(seconds, 1), processor=round(cpu, 1), peak_mb=round(peak), pairs=len(pairs),
-                crowd=crowd, copies=copies)
+        copies[name] = dict(planted=copied, in_full=int(full.sum()), both=int((ours & full).sum()),
+                            ours=int(ours.sum()))
+    return dict(photos=n, seconds=round(seconds, 1), processor=round(cpu, 1), peak_mb=round(peak),
+                pairs=len(pairs), crowd=crowd, copies=copies)
 
 
 def in_a_process(looks, n):

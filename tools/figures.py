@@ -429,10 +429,10 @@ def scale():
     rows = [[f"{r['photos']:,}", f"{r['seconds']:,.0f}", f"{1000*r['seconds']/r['photos']:.2f}",
              f"{1000*r['processor']/r['photos']:.2f}", f"{r['peak_mb']:,}", f"{r['feature_mb']:,}"]
             for r in made['studies']]
-    head = ['photos', 'seconds', 'ms a photo', 'ms of the processor', 'peak memory, MB', 'features on disk, MB']
+    head = ['photos', 'seconds', 'ms a photo', 'ms of the processor', 'peak memory, MB', 'features, MB']
     return _table(head, rows)+'\n\n'+_prose(f"""
-        Studies of drawn photos at 96 pixels: body frozen, four sizes, five draws each, whole processes with an
-        empty cache. {made['machine']}. `python benchmarks/scale.py`.""")
+        Studies of drawn photos at 96 pixels: body frozen, four sizes, five draws each, whole processes
+        with an empty cache. {made['machine']}. `python benchmarks/scale.py`.""")
 
 
 def million():
@@ -443,9 +443,9 @@ def million():
              _share(_of_full(r['copies']))] for r in made]
     head = ['photos', 'seconds', 'of the processor', 'peak memory, MB', 'found, %']
     return _table(head, rows)+'\n\n'+_prose(f"""
-        The memory is that of the whole process, with the looks themselves, 1 KB a photo. "Found": of altered
-        copies that are found when every photo is compared with every other one, so many are found in the
-        drawers. {made[-1]['machine']}. `python benchmarks/duplicates.py million`.""")
+        The memory is that of the whole process, with the looks themselves, 1 KB a photo. "Found": of the
+        altered copies that a comparison of every photo with every other one finds, so many are found.
+        {made[-1]['machine']}. `python benchmarks/duplicates.py million`.""")
 
 
 def _of_full(copies):
@@ -471,9 +471,9 @@ def ten_million():
     disk = many['feature_mb']/many['photos']*n/1e3
     table = _table(['ten million photos', 'two cores', 'sixteen cores, at best'], [*stages.values()])
     return table+'\n\n'+_prose(f"""
-        Not measured: extrapolated in a straight line from {few['photos']:,} to {many['photos']:,} photos, and for
-        sixteen cores divided by eight, which only reading and features come near. Features would take
-        {disk:,.0f} GB on disk in {n//1024:,} shards. Memory would be {memory:,.0f} GB: it is what forbids it.""")
+        Not measured: extrapolated in a straight line from {few['photos']:,} to {many['photos']:,} photos,
+        and for sixteen cores divided by eight, which only reading and features come near. Features would
+        take {disk:,.0f} GB on disk in {n//1024:,} shards. Memory would be {memory:,.0f} GB.""")
 
 
 def _minutes(nb):

@@ -253,7 +253,7 @@ def _alike(kinds, own, filed, indexes):
 
 
 def _compare(kinds, own, filed, indexes):
-    "Pairs i, j, likeness, flip: for each photo those it is most like; and which of the photos are in a crowd."
+    "Pairs i, j, likeness, flip: for each photo those it is most like; and which are in a crowd."
     found = map(np.concatenate, zip(*_alike(kinds, own, filed, indexes)))
     pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip', 'index'), found)))
     near = pairs[pairs.likeness >= _CROWD].groupby(['i', 'index']).size()

@@ -126,7 +126,8 @@ def in_full(looks):
         found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(3), cut=cut,
                                        flip=flips.argmax(2)[i, j], turned=turned)))
     pairs = pd.concat(found, ignore_index=True)
-    pairs = pairs[pairs.i != pairs.j].assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
+    pairs = pairs[pairs.i != pairs.j]
+    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
     pairs = pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
     pairs = pairs[duplicates._agreement(looks, pairs) >= duplicates._ALIKE]
     return {*zip(pairs.lo, pairs.hi)}
