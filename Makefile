@@ -77,6 +77,7 @@ bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about f
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/gather.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/truth.py

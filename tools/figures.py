@@ -423,6 +423,59 @@ def copies():
         `python benchmarks/duplicates.py`.""")
 
 
+def scale():
+    "Studies of few and of many photos, a photo at a time."
+    made = _read('scale')
+    rows = [[f"{r['photos']:,}", f"{r['seconds']:,.0f}", f"{1000*r['seconds']/r['photos']:.2f}",
+             f"{1000*r['processor']/r['photos']:.2f}", f"{r['peak_mb']:,}", f"{r['feature_mb']:,}"]
+            for r in made['studies']]
+    head = ['photos', 'seconds', 'ms a photo', 'ms of the processor', 'peak memory, MB', 'features, MB']
+    return _table(head, rows)+'\n\n'+_prose(f"""
+        Studies of drawn photos at 96 pixels: body frozen, four sizes, five draws each, whole processes
+        with an empty cache. {made['machine']}. `python benchmarks/scale.py`.""")
+
+
+def million():
+    "Near-duplicates among very many photos."
+    made = _read('duplicates').get('million')
+    if not made: return 'Not measured yet: `python benchmarks/duplicates.py million`.'
+    rows = [[f"{r['photos']:,}", f"{r['seconds']:,.0f}", f"{r['processor']:,.0f}", f"{r['peak_mb']:,}",
+             _share(_of_full(r['copies']))] for r in made]
+    head = ['photos', 'seconds', 'of the processor', 'peak memory, MB', 'found, %']
+    return _table(head, rows)+'\n\n'+_prose(f"""
+        The memory is that of the whole process, with the looks themselves, 1 KB a photo. "Found": of the
+        altered copies that a comparison of every photo with every other one finds, so many are found.
+        {made[-1]['machine']}. `python benchmarks/duplicates.py million`.""")
+
+
+def _of_full(copies):
+    "The share found of the copies that a comparison of all pairs finds."
+    both, full = (sum(c[k] for c in copies.values()) for k in ('both', 'in_full'))
+    return both/full
+
+
+def _slope(few, many, value): return (value(many)-value(few))/(many['photos']-few['photos'])
+
+
+def _length(seconds): return f'{seconds/60:,.0f} min' if seconds < 5400 else f'{seconds/3600:,.0f} h'
+
+
+def ten_million():
+    "What ten million photos would take, by the slope from the smallest to the largest study."
+    few, many = _read('scale')['studies'][0], _read('scale')['studies'][-1]
+    n, stages = 10**7, {}
+    for what in many['stages']:
+        spent = _slope(few, many, lambda r, what=what: r['stages'].get(what, dict(seconds=0))['seconds'])*n
+        if spent >= 60: stages[what] = [what, _length(spent), _length(spent/8)]
+    memory = _slope(few, many, lambda r: r['peak_mb'])*n/1e3
+    disk = many['feature_mb']/many['photos']*n/1e3
+    table = _table(['ten million photos', 'two cores', 'sixteen cores, at best'], [*stages.values()])
+    return table+'\n\n'+_prose(f"""
+        Not measured: extrapolated in a straight line from {few['photos']:,} to {many['photos']:,} photos,
+        and for sixteen cores divided by eight, which only reading and features come near. Features would
+        take {disk:,.0f} GB on disk in {n//1024:,} shards. Memory would be {memory:,.0f} GB.""")
+
+
 def _minutes(nb):
     "Reading at 200 words a minute and the run that the last cell tells of, to the next five minutes."
     words = sum(len(c.source.split()) for c in nb.cells if c.cell_type == 'markdown')

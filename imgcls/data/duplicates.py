@@ -130,103 +130,137 @@ def _by_kind(waves):
 _NAMES = 2*np.arange(_PARTS, dtype=np.uint32)[:, None]
 
 
-def _nearest(x):
-    "2 × n: the nearest and the second nearest axis of arrows 36 × n, as 2·position, plus 1 where negative."
-    bits = x.view(np.uint32)
+def _nearest(x, many):
+    "many × n: the nearest axes of arrows 36 × n, as 2·position, plus 1 where negative."
+    bits, found = x.view(np.uint32), []
     named = (bits & 0x7fffff80) | _NAMES | (bits >> 31)  # as a whole number, a positive float keeps its rank
-    first = named.max(0)
-    second = np.where(named == first, 0, named).max(0)
-    return np.stack([first, second]) & 127
+    for _ in range(many):
+        found.append(named.max(0))
+        named = np.where(named == found[-1], 0, named)
+    return (np.stack(found) & 127).astype(np.int32)
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk021
+_PAIRS = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3)]  # of axes, by how near they are: the likeliest come first
+
+
+def _pairs(axes, many, mirrored):
+    "many × n: numbers of the likeliest pairs of the axes that `_nearest` found."
+    a, b = (axes[[p[k] for p in _PAIRS[:many]]] for k in (0, 1))
+    lo, hi = np.minimum(a, b), np.maximum(a, b)
+    if not mirrored: return hi*(hi-1)//2 + lo
+    equal, lo, hi = (lo + hi) % 2, lo//2, hi//2
+    return (hi*(hi-1)//2 + lo)*2 + equal
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk006
-_DRAWERS = 2*_PARTS*_PARTS*_PARTS*2
-_ROOMS = np.random.default_rng(0).normal(size=(_INDEXES, 3, _PARTS, _PARTS))
+_ROOMS = np.random.default_rng(0).normal(size=(_INDEXES, 2, _PARTS, _PARTS))
 _ROOMS = np.linalg.qr(_ROOMS)[0].astype(np.float32)  # turned at random
+_ASKED = (0, 1), (0, 2), (1, 2)  # the kinds of a cabinet, in turn
 
 
-def _drawers(kinds, index):
-    "n × 8: the drawer of each photo in a cabinet, then seven where its copies may lie."
-    odd = 1 + index % 2
-    found = (_nearest(room @ kinds[:, kind].T) for room, kind in zip(_ROOMS[index], (0, odd, odd)))
-    a, b, c = (x.T.astype(np.int64) for x in found)
-    a, b, c = a[:, :, None, None], b[:, None, :, None], c[:, None, None, :]
-    return (((a*_PARTS + b//2)*_PARTS + c//2)*2 + (b + c) % 2).reshape(-1, 8)
+def _project(axes, arrows):
+    "axes × n: products, in pieces so small that the BLAS library starts no threads in our threads."
+    return np.concatenate([axes @ arrows[lo:lo+64].T for lo in range(0, len(arrows), 64)], axis=1)
+
+
+def _answer(kinds, index, which, probes):
+    "probes × n: numbers of pairs of axes, for the first or the second of the kinds of a cabinet."
+    kind = _ASKED[index % len(_ASKED)][which]
+    axes = _nearest(_project(_ROOMS[index, which], kinds[:, kind]), 3 if probes < 4 else 4)
+    return _pairs(axes, probes, kind > 0)
+
+
+def _drawers(kinds, index, many):
+    "15 × n: the drawer of each photo, of so many (a power of two), then fourteen where its copies may lie."
+    a, b = _answer(kinds, index, 0, 3), _answer(kinds, index, 1, 5)
+    return ((a[:, None]*1261 + b) & (many-1)).reshape(15, -1)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk009
-def _cabinets(kinds):
-    "For each cabinet: the photos in the order of their drawers, and where each drawer begins."
-    cabinets = []
-    for index in range(_INDEXES):
-        drawer = _drawers(kinds, index)[:, 0]
-        begin = np.zeros(_DRAWERS + 1, np.int64)
-        begin[1:] = np.bincount(drawer, minlength=_DRAWERS).cumsum()
-        cabinets.append((np.argsort(drawer, kind='stable'), begin))
-    return cabinets
+def _cabinet(kinds, index):
+    "The photos in the order of their drawers, and where each drawer begins."
+    many = 2**len(kinds).bit_length()
+    drawer = np.concatenate([_drawers(kinds[lo:lo+2048].astype(np.float32), index, many)[0]
+                             for lo in range(0, len(kinds), 2048)])
+    begin = np.zeros(many + 1, np.int32)
+    begin[1:] = np.bincount(drawer, minlength=many).cumsum()
+    return np.argsort(drawer, kind='stable').astype(np.int32), begin
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk011
 _TRIED = 100  # photos of a drawer
 
 
-def _met(drawers, order, begin):
-    "Pairs (row of `drawers`, photo of a cabinet) that share a drawer."
-    drawer = drawers.ravel()
-    lo, count = begin[drawer], np.minimum(begin[drawer + 1] - begin[drawer], _TRIED)
-    within = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
-    return np.repeat(np.arange(len(drawer))//8, count), order[np.repeat(lo, count) + within]
+def _met(kinds, index, order, begin):
+    "Pairs (row of `kinds`, photo of a cabinet) that share a drawer."
+    drawer = _drawers(kinds, index, len(begin) - 1).ravel()
+    lo = begin[drawer]
+    count = np.minimum(begin[drawer + 1] - lo, _TRIED)
+    full = np.flatnonzero(count)
+    lo, count = lo[full], count[full]
+    ends = count.cumsum(dtype=np.int32)
+    at = np.repeat(lo - ends + count, count) + np.arange(len(ends) and ends[-1], dtype=np.int32)
+    return np.repeat((full % len(kinds)).astype(np.int32), count), order[at]
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk015
-def _first_part(kinds):
-    "n × 37: the waves that are even both ways, and the length of all others."
-    even = kinds[:, 0]
-    rest = np.sqrt(np.maximum(1 - (even*even).sum(1), 0))
-    return np.column_stack([even, rest])
+_SIGNS = np.random.default_rng(1).normal(size=(2, _PARTS, _PARTS))
+_SIGNS = np.concatenate(np.linalg.qr(_SIGNS)[0])[:64].astype(np.float32)
 
 
-_ONCE = 1024  # pairs: they stay in the processor's cache
+def _signs(kinds):
+    "4 × n: on which side of 64 planes the arrows of each kind lie, 64 bits each."
+    sides = [np.packbits(_project(_SIGNS, kinds[:, kind]) > 0, axis=0) for kind in range(4)]
+    return np.stack([np.ascontiguousarray(s.T).view(np.uint64)[:, 0] for s in sides])
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk016
+_APART, _SAME = 24, 52  # bits of the first kind that may differ; bits more than half of all that must agree
 
 
-def _products(a, b, i, j, how):
-    "Products of the rows a[i] and b[j]; `how` as in `np.einsum`."
-    parts = [np.einsum(how, a[i[k:k+_ONCE]], b[j[k:k+_ONCE]]) for k in range(0, len(i), _ONCE)]
-    return np.concatenate([np.empty((0, *a.shape[1:-1]), np.float32), *parts])
+def _by_signs(a, b, i, j):
+    "Which of the pairs i, j may be alike, by the signs of both: positions in i."
+    near = np.flatnonzero(np.bitwise_count(a[0][i] ^ b[0][j]) <= _APART)
+    apart = np.bitwise_count(a[:, i[near]] ^ b[:, j[near]]).astype(np.int8)
+    same = 32 - apart[0] + np.abs(32 - apart[1:]).sum(0, dtype=np.int16)
+    return near[same >= _SAME]
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0016
 _PROPOSED = .83  # likeness of the waves
 _FLIPS = np.array([[1, sx, sy, sx*sy] for sy in (1, -1) for sx in (1, -1)], np.float32)
+_ONCE = 1024  # pairs: they stay in the processor's cache
 
 
 def _by_flip(a, b, i, j):
     "n × 4: likeness of the waves a[i] and b[j] in four positions."
-    return _products(a, b, i, j, 'nkd,nkd->nk') @ _FLIPS.T
+    parts = [np.einsum('nkd,nkd->nk', a[i[k:k+_ONCE]], b[j[k:k+_ONCE]].astype(np.float32))
+             for k in range(0, len(i), _ONCE)]
+    return np.concatenate([np.empty((0, 4), np.float32), *parts]) @ _FLIPS.T
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0017
-class _Filed:
-    "Photos in their cabinets, by their waves."
-    def __init__(self, kinds):
-        self.kinds, self.first_part, self.cabinets = kinds, _first_part(kinds), _cabinets(kinds)
+_PARTNERS, _CROWD = 10, .97  # partners of a photo; likeness in a crowd
 
 
-_PARTNERS = 10  # of a photo
-
-
-def _alike(kinds, own, filed):
-    "Yield pairs i, j, likeness, flip, cabinet by cabinet, of photos `own` and photos that are filed."
-    mine = _first_part(kinds)
-    for index, (order, begin) in enumerate(filed.cabinets):
-        i, j = _met(_drawers(kinds, index), order, begin)
-        may = _products(mine, filed.first_part, i, j, 'nd,nd->n') >= _PROPOSED
+def _alike(kinds, own, filed, indexes):
+    "Yield pairs i, j, likeness, flip of photos `own` and photos that are filed, a cabinet at a time."
+    signs = _signs(kinds)
+    for index in indexes:
+        i, j = _met(kinds, index, *filed.cabinets[index])
+        may = _by_signs(signs, filed.signs, i, j)
         i, j = i[may], j[may]
         flips = _by_flip(kinds, filed.kinds, i, j)
         best = flips.max(1)
         keep = (best >= _PROPOSED) & (own[i] != j)
-        yield pd.DataFrame(dict(i=own[i], j=j, likeness=best, flip=flips.argmax(1)))[keep]
+        yield own[i[keep]], j[keep], best[keep], flips[keep].argmax(1), np.full(keep.sum(), index)
+        alone = np.bincount(i[keep & (best >= _CROWD)], minlength=len(own)) < _PARTNERS
+        if not alone.all(): kinds, own, signs = kinds[alone], own[alone], signs[:, alone]
+        if not len(own): return
 
 
-def _compare(kinds, own, filed):
-    "Pairs i, j, likeness, flip: for each photo those it is most like."
-    pairs = pd.concat(_alike(kinds, own, filed), ignore_index=True).drop_duplicates(['i', 'j'])
+def _compare(kinds, own, filed, indexes):
+    "Pairs i, j, likeness, flip: for each photo those it is most like; and which are in a crowd."
+    found = map(np.concatenate, zip(*_alike(kinds, own, filed, indexes)))
+    pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip', 'index'), found)))
+    near = pairs[pairs.likeness >= _CROWD].groupby(['i', 'index']).size()
+    crowd = near[near >= _PARTNERS].index.get_level_values(0).unique().to_numpy()
+    pairs = pairs.drop(columns='index').drop_duplicates(['i', 'j'])
     pairs = pairs.sort_values(['likeness', 'i', 'j'], ascending=[False, True, True])
-    return pairs[pairs.groupby('i').cumcount() < _PARTNERS]
+    return pairs[pairs.groupby('i').cumcount() < _PARTNERS], crowd
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0018
 def _turned(waves): return waves.reshape(-1, _N, _N).transpose(0, 2, 1).reshape(waves.shape)
@@ -240,30 +274,73 @@ def _cut(x, share):
 def _ways(x):
     "Yield cut (share; -1: without frame), turned (0 or 1), positions and waves by kind of looks."
     at, inside = _unframed(x)
-    cuts = [(share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS]
+    cuts = ((share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS)
     for cut, which, looks in (*cuts, (-1., at, inside)):
         waves = _waves(looks)
         yield from ((cut, turned, which, _by_kind(w)) for turned, w in enumerate((waves, _turned(waves))))
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
-def _in_blocks(search, n, label, size=2048):
+_LARGE = 200_000  # photos
+
+
+def _searched(n, cut, turned):
+    "The cabinets in which cut or turned photos are sought: every second one where there are many photos."
+    return range(0, _INDEXES, 2 if n > _LARGE and (cut or turned) else 1)
+
+
+def _in_blocks(search, n, label, size=1024):
     "What `search` returns for each slice of n photos."
     parts = [slice(lo, lo + size) for lo in range(0, n, size)]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         return list(progress(pool.map(search, parts), len(parts), label))
 
 
-def _proposed(x):
-    "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
-    waves = _in_blocks(lambda part: _by_kind(_waves(x[part].astype(np.float32))), len(x), 'seeking copies')
-    filed = _Filed(np.concatenate(waves))
+def _dots(looks):
+    "n × 32 × 32: grey values."
+    return np.frombuffer(b''.join(looks), np.uint8).reshape(-1, LOOK_SIDE, LOOK_SIDE).astype(np.float32)
 
-    def search(part):
-        return [_compare(kinds, part.start + which, filed).assign(cut=cut, turned=turned)
-                for cut, turned, which, kinds in _ways(x[part].astype(np.float32)) if len(which)]
-    pairs = pd.concat(sum(_in_blocks(search, len(x), 'comparing photos'), []), ignore_index=True)
-    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
-    return pairs.sort_values('likeness', ascending=False, kind='stable').drop_duplicates(['lo', 'hi'])
+
+class _Filed:
+    "Photos that are not flat, in their cabinets, by their waves; `at` are their positions among all."
+    def __init__(self, looks):
+        self.kinds = np.empty((len(looks), 4, _PARTS), np.float16)
+        self.signs = np.empty((4, len(looks)), np.uint64)
+        _in_blocks(lambda part: self.take(part, looks[part]), len(looks), 'seeking copies')
+        self.at = np.flatnonzero(self.kinds.any((1, 2)))
+        if len(self.at) < len(looks): self.kinds, self.signs = self.kinds[self.at], self.signs[:, self.at]
+        sort = lambda part: _cabinet(self.kinds, part.start)
+        self.cabinets = _in_blocks(sort, _INDEXES, 'sorting photos', 1) if len(self.at) else []
+
+    def take(self, part, looks):
+        kinds = _by_kind(_waves(_dots(looks)))
+        self.kinds[part], self.signs[:, part] = kinds, _signs(kinds)
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk024
+def _search(part, looks, filed):
+    "Tables of pairs for a slice of the photos that are filed, one a way; a crowd is sought in one way alone."
+    found, crowd = [], []
+    for cut, turned, which, kinds in _ways(_dots(looks[filed.at[part]])):
+        rest = ~np.isin(which, crowd)
+        if not rest.any(): continue
+        indexes = _searched(len(filed.at), cut, turned)
+        pairs, own = _compare(kinds[rest], part.start + which[rest], filed, indexes)
+        found.append(pairs.assign(cut=cut, turned=turned))
+        if not (cut or turned): crowd = own - part.start
+    return found
+
+
+def _proposed(looks):
+    "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
+    filed = _Filed(looks)
+    at, none = filed.at, pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
+    blocks = _in_blocks(lambda part: _search(part, looks, filed), len(at), 'comparing photos')
+    pairs = [p for found in blocks for p in found]
+    pairs = pd.concat(pairs, ignore_index=True) if pairs else none
+    pairs = pairs.assign(i=at[pairs.i], j=at[pairs.j])
+    # two photos are as like each other both ways, but for rounding
+    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1),
+                         likeness=pairs.likeness.round(3))
+    return pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #d94a6066
 _TWICE = _cosines(LOOK_SIDE, 2*LOOK_SIDE).T @ _cosines(LOOK_SIDE, LOOK_SIDE)
@@ -333,27 +410,33 @@ def _agree(x, target, cut):
     dot = lambda u, v: (u*v*inside).sum(1)
     return dot(a, b)/np.sqrt(dot(a, a)*dot(b, b) + 1e-9)
 
-# %% ../../nbs/api/13_data.duplicates.ipynb #duplk018
-def _distinct(x, pairs):
-    "n: a number for each pair, the same where both looks and their positions are the same."
-    at, number = np.unique(pairs[['i', 'j']]), np.zeros(len(x), int)
-    number[at] = pd.factorize(pd.Series([x[k].tobytes() for k in at], dtype=object))[0]
-    key = dict(i=number[pairs.i], j=number[pairs.j], turned=pairs.turned, flip=pairs.flip, cut=pairs.cut)
-    return pd.DataFrame(key).groupby([*key], sort=False).ngroup().to_numpy()
-
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0025
-def _agreement(x, pairs):
+def _agreement(looks, pairs):
     "n: how well the fine detail of proposed pairs agrees, -1 to 1."
-    number = _distinct(x, pairs)
-    found, pairs = [np.empty(0)], pairs[~pd.Series(number).duplicated().to_numpy()]
-    for lo in range(0, len(pairs), 64):
-        p = pairs[lo:lo+64]
-        own, target = (x[p[c].to_numpy()].astype(np.float32) for c in 'ij')
+    def agree(part):
+        p = pairs[part]
+        own, target = (_dots(looks[p[c]]) for c in 'ij')
         framed = p.cut.to_numpy() < 0
         if framed.any(): own[framed] = _unframed(own[framed])[1]
         laid = _laid(own, p.turned.to_numpy(), p.flip.to_numpy())
-        found.append(_agree(laid, target, p.cut.to_numpy()))
-    return np.concatenate(found)[number]
+        return _agree(laid, target, p.cut.to_numpy())
+    return np.concatenate([np.empty(0), *_in_blocks(agree, len(pairs), 'comparing the dots', 64)])
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk026
+def _twins(number):
+    "The looks of several photos, as pairs with themselves."
+    at = np.flatnonzero(np.bincount(number) > 1)
+    return pd.DataFrame(dict(i=at, j=at, lo=at, hi=at, likeness=1., flip=0, cut=0., turned=0))
+
+
+def _photos(pairs, number):
+    "Pairs of looks and the number of each photo's look → n × 2: pairs of photos, sorted."
+    every = pd.DataFrame(dict(look=number, photo=np.arange(len(number))))
+    few, twin = every[every.groupby('look').cumcount() < _PARTNERS], pairs.lo == pairs.hi
+    sides = [pairs[rows].merge(these, left_on='lo', right_on='look')
+             for rows, these in ((twin, every), (~twin, few))]
+    both = pd.concat(sides).merge(few, left_on='hi', right_on='look')[['photo_x', 'photo_y']].to_numpy()
+    return np.unique(np.sort(both[both[:, 0] != both[:, 1]], axis=1), axis=0)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #2775d970
 _ALIKE = .8  # of the fine detail
@@ -364,15 +447,16 @@ def near_duplicates(
 ) -> pd.DataFrame:  # a, b (paths) and kind: 'same' (file) or 'near' (look)
     "Return the pairs of photos that are the same or nearly the same."
     again = rows.sha256.duplicated()
-    first = rows[~again].set_index('sha256').path
-    same = [(first[s], p, 'same') for s, p in zip(rows.sha256[again], rows.path[again])]
-    paths = rows.path[~again].to_numpy()
-    if len(paths) < 2: return pd.DataFrame(same, columns=['a', 'b', 'kind'], dtype=str)
-    x = np.frombuffer(b''.join(rows.look[~again]), np.uint8).reshape(-1, LOOK_SIDE, LOOK_SIDE)
-    pairs = _proposed(x)
-    pairs = pairs[_agreement(x, pairs) >= _ALIKE].sort_values(['lo', 'hi'])
-    near = [(paths[i], paths[j], 'near') for i, j in zip(pairs.lo, pairs.hi)]
-    return pd.DataFrame(same + near, columns=['a', 'b', 'kind'], dtype=str)
+    copies = rows[again]
+    first = rows[rows.sha256.isin(copies.sha256) & ~again].set_index('sha256').path
+    same = [(first[s], p, 'same') for s, p in zip(copies.sha256, copies.path)]
+    paths = rows.path[~again]
+    number, looks = pd.factorize(rows.look[~again].to_numpy())
+    pairs = pd.concat([_twins(number), _proposed(looks)])
+    pairs = _photos(pairs[_agreement(looks, pairs) >= _ALIKE], number)
+    a, b = (paths.iloc[pairs[:, k]].to_numpy() for k in (0, 1))
+    near = pd.DataFrame(dict(a=a, b=b, kind='near'))
+    return pd.concat([pd.DataFrame(same, columns=near.columns), near], ignore_index=True).astype(str)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #copies01
 def merge_copies(

@@ -313,7 +313,7 @@ def list_photos(
             found.credit(source)
         else: found.read_list(read_csv(source), source.parent, source.name)
     columns = ['path', 'label', 'split', 'sizes', *EXTRAS]
-    rows = pd.DataFrame([{c: r.get(c, '') for c in columns} for r in found.rows], columns=columns, dtype=str)
+    rows = pd.DataFrame({c: [r.get(c, '') for r in found.rows] for c in columns}, dtype=str)
     _all_there(set(rows.label), found)
     check_labels(rows.label)
     return rows, skipped_table(found.skipped), found.notes

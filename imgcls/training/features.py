@@ -130,6 +130,11 @@ def _read_shard(file):
     if _digest(arrays) != digest: raise ValueError('checksum differs')
     return arrays
 
+
+def _arrays(file, *names):
+    "Some arrays of a shard that was checked before."
+    with safe_open(file, 'np') as f: return [f.get_tensor(name) for name in names]
+
 # %% ../../nbs/api/23_training.features.ipynb #7931e5c4
 class Features:
     "Features of photos, computed once and kept: `of(rows)`, or called with rows as `check_photos` is."
@@ -153,8 +158,7 @@ class Features:
         self.batch = at_once(self.device, self.dtype)
         self.notes, self.computed, self.seconds = [], 0, dict(body=0., wall=0.)
         self._lock, self._index, self._engine = threading.Lock(), None, None
-        self._stamps, self._rows = {}, {}  # path → (sha256, stamp); sha256 → row of _kept
-        self._kept = np.empty((0, self.body.n_features), np.float16)
+        self._stamps, self._whole = {}, {}  # path → (sha256, stamp); shard → its stamp when it was checked
         self.keep_pixels, self._pixels = False, None  # is a decoded photo needed again?
 
 # %% ../../nbs/api/23_training.features.ipynb #6b5cb5df
@@ -166,26 +170,42 @@ def folder(self: Features) -> Path:
     digest = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=6).hexdigest()
     return cache_dir('features', f'{w.arch}-{self.res}-{digest}')
 
+# %% ../../nbs/api/23_training.features.ipynb #557f1b5c
+def _stamp(path):
+    "Size and time of a file, which are others when it was changed; None where it is missing."
+    try: s = os.stat(path)
+    except OSError: return None
+    return s.st_size, s.st_mtime_ns
+
 # %% ../../nbs/api/23_training.features.ipynb #c759e48a
 @patch
 def _find(self: Features):
-    "sha256 → (file, row, width, height, look) of all photos that are kept."
-    self._index = {}
-    for file in sorted(self.folder.glob('[!.]*.safetensors')):
-        try: a = _read_shard(file)
+    "sha256 → (file, row) of all photos that are kept."
+    there = {file: _stamp(file) for file in sorted(self.folder.glob('[!.]*.safetensors'))}
+    new = [file for file, stamp in there.items() if self._whole.get(file) != stamp]
+    self._forget(there, new)
+    for file in new:
+        try: shas = _read_shard(file)['sha256']
         except (ValueError, OSError) as e:
             self.notes.append(f'kept features were damaged ({e}) and are computed again: {file.name}')
             file.unlink(missing_ok=True)
             continue
-        for row, (sha, size, look) in enumerate(zip(a['sha256'], a['size'].tolist(), a['look'])):
-            self._index[sha.tobytes().hex()] = (file, row, *size, look.tobytes())
+        self._index.update((sha.tobytes().hex(), (file, row)) for row, sha in enumerate(shas))
+        self._whole[file] = there[file]
     return self._index
+
+
+@patch
+def _forget(self: Features, there, new):
+    "Leave out of the index what lies in shards that are gone or others now."
+    self._whole = {file: stamp for file, stamp in self._whole.items() if file in there and file not in new}
+    self._index = {sha: at for sha, at in (self._index or {}).items() if at[0] in self._whole}
 
 # %% ../../nbs/api/23_training.features.ipynb #5a48ef1d
 @patch
 def _forward(self: Features, x):
     "Features of a batch of 8-bit pixels, as float16 on the processor."
-    torch.set_num_threads(1)  # for this thread: two share the sums of a layer otherwise, and round differently
+    torch.set_num_threads(1)  # of this thread: two would share a layer's sums and round them differently
     t = time.perf_counter()
     out = fetched(self._engine(x).half())
     with self._lock: self.seconds['body'] += time.perf_counter()-t
@@ -250,19 +270,17 @@ def _prepare(self: Features, photos):
     net = nn.Sequential(_Normalise(self.body.weights, self.dtype), fold_batchnorm(self.body.module, self.res))
     self._engine = engine(net.eval(), shape, self.device, self.dtype, photos, self.notes.append)
 
-# %% ../../nbs/api/23_training.features.ipynb #557f1b5c
-def _stamp(path):
-    "Size and time of a file, which are others when it was changed; None where it is missing."
-    try: s = os.stat(path)
-    except OSError: return None
-    return s.st_size, s.st_mtime_ns
-
 # %% ../../nbs/api/23_training.features.ipynb #fe000001
 @patch
 def _ready(self: Features, rows):
     "Choose the resolution where there is none; what is known of photos: sha256 → width, height, look."
     if self.res is None: self.res = auto_resolution(rows.path.tolist(), self.body)
-    return {sha: facts for sha, (_, _, *facts) in self._find().items()}
+    known = {}
+    for file in {file for file, _ in self._find().values()}:
+        shas, sizes, looks = _arrays(file, 'sha256', 'size', 'look')
+        known |= {sha.tobytes().hex(): (*size, look.tobytes())
+                  for sha, size, look in zip(shas, sizes.tolist(), looks)}
+    return known
 
 
 @patch
@@ -320,14 +338,10 @@ def __getitem__(
 ) -> np.ndarray:  # n × d, float16
     "Return the features of photos; raise `KeyError` for a photo that has none yet."
     index = self._find() if self._index is None else self._index
-    new = [sha for sha in dict.fromkeys(shas) if sha not in self._rows]
-    X = np.empty((len(new), self.body.n_features), np.float16)
-    where = pd.DataFrame([index[sha][:2] for sha in new], columns=['file', 'row'])
-    for file, at in where.groupby('file').row: X[at.index] = _read_shard(file)['features'][at.to_numpy()]
-    if new:
-        self._rows |= {sha: len(self._kept)+i for i, sha in enumerate(new)}
-        self._kept = np.concatenate([self._kept, X])
-    return self._kept[[self._rows[sha] for sha in shas]]
+    X = np.empty((len(shas), self.body.n_features), np.float16)
+    where = pd.DataFrame([index[sha] for sha in shas], columns=['file', 'row'])
+    for file, at in where.groupby('file').row: X[at.index] = _arrays(file, 'features')[0][at.to_numpy()]
+    return X
 
 # %% ../../nbs/api/23_training.features.ipynb #6e0620c7
 @patch

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from imgcls.data import duplicates
 from imgcls.data.decode import decode
 from imgcls.data.duplicates import look, look_at, near_duplicates
 
@@ -111,3 +114,53 @@ def test_a_png_of_a_jpeg_is_found(pics):
         dict(path=f'{i:04}', sha256=str(i), look=look_at(data, decode(data, 224), 224))
         for i, data in enumerate(jpegs + pngs)]))
     assert pairs[['a', 'b']].astype(int).values.tolist() == [[n, n+20] for n in range(20)]
+
+
+def in_full(looks):
+    "The pairs that are found when each photo is compared with each other one, in all ways."
+    x, found = duplicates._dots(looks), []
+    target = duplicates._by_kind(duplicates._waves(x))
+    for cut, turned, which, kinds in duplicates._ways(x):
+        flips = np.einsum('ikd,jkd->ijk', kinds, target) @ duplicates._FLIPS.T
+        i, j = np.nonzero(flips.max(2) >= duplicates._PROPOSED)
+        found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(3), cut=cut,
+                                       flip=flips.argmax(2)[i, j], turned=turned)))
+    pairs = pd.concat(found, ignore_index=True)
+    pairs = pairs[pairs.i != pairs.j]
+    pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
+    pairs = pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
+    pairs = pairs[duplicates._agreement(looks, pairs) >= duplicates._ALIKE]
+    return {*zip(pairs.lo, pairs.hi)}
+
+
+@pytest.mark.parametrize('large', [False, True])
+def test_what_a_comparison_in_full_finds_is_found(monkeypatch, large):
+    if large: monkeypatch.setattr(duplicates, '_LARGE', 0)  # as among a million photos
+    ways = [*ALTERED.values()]
+    imgs = [scene(n, (96, 72)) for n in range(300)]
+    imgs += [ways[n % len(ways)](im) for n, im in enumerate(imgs)]
+    t = table(imgs)
+    want = in_full(t.look.to_numpy())
+    got = {*near_duplicates(t)[['a', 'b']].astype(int).itertuples(index=False, name=None)}
+    assert len(want) > 250 and got == want
+
+
+def test_a_crowd_is_one_group_soon():
+    "A thousand frames of one scene, each with noise of its own, and a mirrored one."
+    rng, dots = np.random.default_rng(0), np.frombuffer(look(scene(3)), np.uint8)
+    frames = [(dots + rng.normal(0, 2, 1024)).round().clip(0, 255).astype(np.uint8) for _ in range(1000)]
+    frames[77] = frames[77].reshape(32, 32)[:, ::-1].copy()
+    t = pd.DataFrame(dict(look=[f.tobytes() for f in frames]))
+    t['path'] = t['sha256'] = [f'{i:04}' for i in range(len(t))]
+    start = time.process_time()
+    pairs = near_duplicates(t)
+    assert time.process_time() - start < 30
+    graph = coo_array((np.ones(len(pairs)), (pairs.a.astype(int), pairs.b.astype(int))), shape=(1000, 1000))
+    assert connected_components(graph, directed=False)[0] == 1
+
+
+def test_equal_looks_are_partners_of_the_same_photos():
+    t = table([scene(0), scene(0), ImageOps.mirror(scene(0)), scene(1), Image.new('RGB', (40, 40))])
+    t = pd.concat([t, t.tail(1)], ignore_index=True)
+    t['path'] = t['sha256'] = [f'{i:04}' for i in range(len(t))]
+    assert near_duplicates(t)[['a', 'b']].astype(int).values.tolist() == [[0, 1], [0, 2], [1, 2]]

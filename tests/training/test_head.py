@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from imgcls.training import head as head_room
 from imgcls.training.head import Fit, LossIsNaN, fit_head
 from imgcls.training.recipes import Frozen
 
@@ -105,3 +106,11 @@ def test_a_fit_says_how_good_it_is(right, n, says):
     "With Wilson's interval, as tables of the literature have it (Newcombe 1998)."
     epochs = pd.DataFrame(dict(accuracy=[.5, right/n]))
     assert str(Fit(epochs, np.zeros((2, n, 3)), None, {})) == f'accuracy {says}'
+
+
+def test_rows_are_moved_together_in_place():
+    X = np.random.default_rng(0).normal(size=(10_000, 3)).astype(np.float16)
+    out = np.random.default_rng(1).random(10_000) < .1
+    want = X[~out]
+    got = head_room._without(X, out)
+    assert np.shares_memory(got, X) and np.array_equal(got, want)
