@@ -84,12 +84,15 @@ def _worked(call, say):
 _ONE_AT_A_TIME = threading.Lock()
 
 
+_NO_MEMORY = r"MemoryError|can't allocate memory|Cannot allocate memory"
+
+
 def _one_line(e): return ' '.join(f'{type(e).__name__}: {e}'.split())
 
 
 def work(
     call: dict,  # the spec of a run, and where its study lies
-) -> dict:  # kind: 'made', 'bytes', 'send', 'claimed', 'refused', 'full' or 'failed'; what was said; by whom
+) -> dict:  # kind: 'made', 'bytes', 'send', 'claimed', 'refused', 'full', 'memory', 'failed'; said; who
     "Make a run in the process in which this is called."
     said = []
     try:
@@ -100,7 +103,8 @@ def work(
         full = str(e).startswith("can't write") and e.__cause__ is not None
         answer = dict(kind='full' if full else 'failed', why=str(e))
     except LossIsNaN as e: answer = dict(kind='failed', why=str(e))
-    except Exception as e: answer = dict(kind='failed', why=_one_line(e))
+    except Exception as e:
+        answer = dict(kind='memory' if re.search(_NO_MEMORY, _one_line(e)) else 'failed', why=_one_line(e))
     return dict(answer, said=said, who=f'{platform.node()}, process {os.getpid()}')
 
 # %% ../../nbs/api/35_studies.executors.ipynb #ex000040
@@ -197,13 +201,13 @@ def lost(self: _Desk, task, e):
 
 
 @patch
-def died(self: _Desk, task, memory, job=''):
+def died(self: _Desk, task, memory, job='', how='was killed because'):
     task.deaths, task.halved = task.deaths+1, task.halved+memory
-    why = ('was killed because memory ran out' if memory else 'died')+job
+    why = (f'{how} memory ran out' if memory else 'died')+job
     if task.deaths > 1:
         with suppress(Claimed), Claim(self.out/'runs'/task.spec.id): pass  # drops the claim of the dead
         do = 'ask for more timeout_min' if ': TIMEOUT' in job else 'take a smaller resolution or batch'
-        return f'the worker {why}, as one did before; {do}'
+        return f"the worker {why}, as {'with' if memory else 'did'} the one before; {do}"
     batch = memory and hasattr(recipe_of(task.spec), 'bs')
     how = ', with half the batch' if batch else ''
     self.say(f'{task.spec}: the worker {why}; the run is made again{how}')
@@ -243,6 +247,7 @@ def take(self: _Desk, task, future):
     if kind == 'full': raise UserError(f"worker {answer['who']} {answer['why']}")
     if kind == 'refused': return self.refused(task, answer)
     if kind == 'claimed': return self.wait(task)
+    if kind == 'memory': return self.died(task, True, how='gave up because')
     if kind == 'bytes': return self.kept(task, answer['files'])
     if kind != 'send': return answer.get('why', '')
     task.table = True

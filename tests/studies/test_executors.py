@@ -32,11 +32,12 @@ from imgcls.studies.study import study
 
 RECIPE = '''
 "A recipe that dies, fails or waits once, where a file tells it to."
-import os, signal, time
+import os, resource, signal, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from imgcls.training.head import fit_frozen
 from imgcls.training.recipes import Frozen
@@ -48,13 +49,17 @@ class Told(Frozen):
     bs: int = 32
 
     def fit(self, job):
-        for what in ('die', 'eat', 'fail', 'wait'):
+        for what in ('die', 'eat', 'starve', 'fail', 'wait'):
             try: os.rename(Path(self.where)/what, Path(self.where)/f'{what} {os.getpid()}')
             except FileNotFoundError: continue
             if what == 'die': os.kill(os.getpid(), signal.SIGKILL)
             if what == 'eat':  # a gigabyte each second
                 kept = [(np.ones(12_500_000), time.sleep(.1)) for _ in range(99)]
                 raise MemoryError(f'{len(kept)} arrays found room')
+            if what == 'starve':  # the system gives no more, and kills nobody
+                resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+                try: torch.ones(2**30)
+                finally: resource.setrlimit(resource.RLIMIT_AS, resource.getrlimit(resource.RLIMIT_AS)[1:]*2)
             if what == 'fail': raise RuntimeError('no luck\\ntoday')
             time.sleep(60)
         return replace(fit_frozen(job, self), notes=[f'batch halved {job.halved} times'])
@@ -144,16 +149,103 @@ def test_a_worker_killed_for_memory_makes_the_run_with_half_the_batch(small, tol
     assert len(st.runs) == 1
 
 
+def test_a_worker_that_gets_no_more_memory(small, workers):
+    st, said = small(workers, 'starve', sizes=[5], seeds=1)
+    assert said[-2:] == [f'told, 5 photos a class, seed 0: {s}' for s in (
+        'the worker gave up because memory ran out; the run is made again, with half the batch',
+        'batch halved 1 times')]
+
+
+EATS = '''
+import sys
+from pathlib import Path
+from told_recipe import Told
+from imgcls.studies.study import study
+def say(line):
+    print(line)
+    if 'half the batch' in line: (Path(sys.argv[2])/'eat').touch()
+if __name__ == '__main__':
+    study(sys.argv[1], [5], Told(where=sys.argv[2]), 'cifar_net', seeds=1, out=sys.argv[3], on=1, say=say)
+'''
+
+
+@pytest.fixture
+def narrow():
+    "A control group of the kernel whose processes have 3 GB of memory; the file that takes their numbers."
+    for base, limit in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'), ('/sys/fs/cgroup', 'memory.max')):
+        group = Path(base)/f'imgcls-{os.getpid()}'
+        try:
+            group.mkdir()
+            (group/limit).write_text('3000000000')
+        except OSError:
+            with suppress(OSError): group.rmdir()
+            continue
+        yield group/'cgroup.procs'
+        until = time.monotonic()+10
+        while (group/'cgroup.procs').read_text() and time.monotonic() < until: time.sleep(.1)
+        return group.rmdir()
+    pytest.skip('no control groups for memory here')
+
+
+def test_workers_that_the_kernel_kills_for_memory(told, narrow, tmp_path):
+    (tmp_path/'eats.py').write_text(EATS)
+    (Path(told.where)/'eat').touch()
+    command = [sys.executable, tmp_path/'eats.py', synth_folder(per_class=25, side=64), told.where,
+               tmp_path/'st']
+    said = subprocess.run(['sh', '-c', 'echo $$ > "$0" && exec "$@"', narrow, *command], capture_output=True,
+                          text=True, timeout=100)
+    killed = 'told, 5 photos a class, seed 0: the worker was killed because memory ran out'
+    assert said.stdout.splitlines()[-2:] == [
+        f'{killed}; the run is made again, with half the batch',
+        f'not finished: {killed}, as with the one before; take a smaller resolution or batch'], said
+
+
+FULL = '''
+import shutil, subprocess, sys, time
+from pathlib import Path
+from imgcls.cli import main
+photos, home = sys.argv[1], Path(sys.argv[2])
+if __name__ == '__main__':
+    for name, how in (('full', 'size=32k'), ('fixed', 'ro')):
+        (home/name).mkdir()
+        subprocess.check_call(['mount', '-t', 'tmpfs', '-o', how, 'tmpfs', home/name])
+    for place in ('full/st', 'fixed', 'fixed/st'):
+        for more in ([], ['--workers', '2']):
+            code = main(['study', photos, '--sizes', '10', '--recipe', 'frozen', '--arch', 'cifar_net',
+                         '--seeds', '2', '--out', str(home/place), *more])
+            until = time.monotonic()+10  # workers that are sent home need a moment
+            while [*home.rglob('.*')] and time.monotonic() < until: time.sleep(.1)
+            print(code, sorted(p.name for p in home.rglob('.*')))
+            shutil.rmtree(home/'full/st', ignore_errors=True)
+'''
+
+
+def test_folders_that_are_full_or_read_only(tmp_path):
+    "As the system has them, for one process and for two workers."
+    try: subprocess.run(['unshare', '-m', 'true'], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip('no file systems of our own can be mounted here')
+    (tmp_path/'full.py').write_text(FULL)
+    photos = synth_folder(per_class=25, side=64)
+    command = ['unshare', '-m', sys.executable, tmp_path/'full.py', photos, tmp_path]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert said.stdout == '2 []\n'*6, said
+    lines = said.stderr.splitlines()
+    assert all(re.search("^imgcls: .*can't write /.*(No space left on|Read-only file).*; free some", s)
+               for s in lines) and len(lines) == 6, said
+    assert ['worker' in s for s in lines] == [False, True, False, False, False, False]
+
+
 def test_a_worker_that_dies_twice_is_given_up(small, told, workers, monkeypatch):
     take, again = room._Desk.died, Path(told.where)/'die'
 
-    def died(self, task, memory):
+    def died(self, task, *how):
         if not task.deaths: again.touch()
-        return take(self, task, memory)
+        return take(self, task, *how)
     monkeypatch.setattr(room._Desk, 'died', died)
     st, said = small(workers, 'die', sizes=[5], seeds=1)
-    assert len(st.runs) == 0 and st.failed == ['told, 5 photos a class, seed 0: the worker died, as one did '
-                                               'before; take a smaller resolution or batch']
+    assert len(st.runs) == 0 and st.failed == ['told, 5 photos a class, seed 0: the worker died, as did the '
+                                               'one before; take a smaller resolution or batch']
 
 
 def test_an_error_in_one_run_stops_no_other(small, workers):
