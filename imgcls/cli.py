@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .commands import COMMANDS, parser
 from .core import UserError, aligned, busy, collect_later, full_path, in_order, plural, quiet
-from .machines import check_cluster
+from .studies.clusters import check_cluster
 from .terminal import columns, commands, printed, remark, show
 
 # %% ../nbs/api/80_cli.ipynb #9f1a0007

@@ -71,7 +71,8 @@ def _sync(path):
 
 def _drop(path):
     if path.is_dir(): shutil.rmtree(path, ignore_errors=True)
-    else: path.unlink(missing_ok=True)
+    else:
+        with suppress(OSError): path.unlink()  # it may be missing, or its folder be read-only
 
 # %% ../nbs/api/00_core.ipynb #c68211f4
 def _no_room(e, folder):

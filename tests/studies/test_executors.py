@@ -1,6 +1,8 @@
 """Runs made by others: workers that die, see nothing, are of another version; clusters of Ray and Dask."""
 import errno
 import os
+import platform
+import pwd
 import re
 import shutil
 import signal
@@ -10,7 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,17 +23,21 @@ from imgcls import machines
 from imgcls.cli import main
 from imgcls.core import UserError, atomic
 from imgcls.data.synth import synth_folder
-from imgcls.machines import Claim, Workers, check_cluster
+from imgcls.machines import Claim, Workers
+from imgcls.studies import clusters, runs
 from imgcls.studies import executors as room
-from imgcls.studies import runs
+from imgcls.studies.clusters import check_cluster
 from imgcls.studies.executors import executor_for
 from imgcls.studies.study import study
 
 RECIPE = '''
 "A recipe that dies, fails or waits once, where a file tells it to."
-import os, signal, time
+import os, resource, signal, time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from imgcls.training.head import fit_frozen
 from imgcls.training.recipes import Frozen
@@ -43,10 +49,17 @@ class Told(Frozen):
     bs: int = 32
 
     def fit(self, job):
-        for what in ('die', 'fail', 'wait'):
+        for what in ('die', 'eat', 'starve', 'fail', 'wait'):
             try: os.rename(Path(self.where)/what, Path(self.where)/f'{what} {os.getpid()}')
             except FileNotFoundError: continue
             if what == 'die': os.kill(os.getpid(), signal.SIGKILL)
+            if what == 'eat':  # a gigabyte each second
+                kept = [(np.ones(12_500_000), time.sleep(.1)) for _ in range(99)]
+                raise MemoryError(f'{len(kept)} arrays found room')
+            if what == 'starve':  # the system gives no more, and kills nobody
+                resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+                try: torch.ones(2**30)
+                finally: resource.setrlimit(resource.RLIMIT_AS, resource.getrlimit(resource.RLIMIT_AS)[1:]*2)
             if what == 'fail': raise RuntimeError('no luck\\ntoday')
             time.sleep(60)
         return replace(fit_frozen(job, self), notes=[f'batch halved {job.halved} times'])
@@ -136,16 +149,103 @@ def test_a_worker_killed_for_memory_makes_the_run_with_half_the_batch(small, tol
     assert len(st.runs) == 1
 
 
+def test_a_worker_that_gets_no_more_memory(small, workers):
+    st, said = small(workers, 'starve', sizes=[5], seeds=1)
+    assert said[-2:] == [f'told, 5 photos a class, seed 0: {s}' for s in (
+        'the worker gave up because memory ran out; the run is made again, with half the batch',
+        'batch halved 1 times')]
+
+
+EATS = '''
+import sys
+from pathlib import Path
+from told_recipe import Told
+from imgcls.studies.study import study
+def say(line):
+    print(line)
+    if 'half the batch' in line: (Path(sys.argv[2])/'eat').touch()
+if __name__ == '__main__':
+    study(sys.argv[1], [5], Told(where=sys.argv[2]), 'cifar_net', seeds=1, out=sys.argv[3], on=1, say=say)
+'''
+
+
+@pytest.fixture
+def narrow():
+    "A control group of the kernel whose processes have 3 GB of memory; the file that takes their numbers."
+    for base, limit in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'), ('/sys/fs/cgroup', 'memory.max')):
+        group = Path(base)/f'imgcls-{os.getpid()}'
+        try:
+            group.mkdir()
+            (group/limit).write_text('3000000000')
+        except OSError:
+            with suppress(OSError): group.rmdir()
+            continue
+        yield group/'cgroup.procs'
+        until = time.monotonic()+10
+        while (group/'cgroup.procs').read_text() and time.monotonic() < until: time.sleep(.1)
+        return group.rmdir()
+    pytest.skip('no control groups for memory here')
+
+
+def test_workers_that_the_kernel_kills_for_memory(told, narrow, tmp_path):
+    (tmp_path/'eats.py').write_text(EATS)
+    (Path(told.where)/'eat').touch()
+    command = [sys.executable, tmp_path/'eats.py', synth_folder(per_class=25, side=64), told.where,
+               tmp_path/'st']
+    said = subprocess.run(['sh', '-c', 'echo $$ > "$0" && exec "$@"', narrow, *command], capture_output=True,
+                          text=True, timeout=100)
+    killed = 'told, 5 photos a class, seed 0: the worker was killed because memory ran out'
+    assert said.stdout.splitlines()[-2:] == [
+        f'{killed}; the run is made again, with half the batch',
+        f'not finished: {killed}, as with the one before; take a smaller resolution or batch'], said
+
+
+FULL = '''
+import shutil, subprocess, sys, time
+from pathlib import Path
+from imgcls.cli import main
+photos, home = sys.argv[1], Path(sys.argv[2])
+if __name__ == '__main__':
+    for name, how in (('full', 'size=32k'), ('fixed', 'ro')):
+        (home/name).mkdir()
+        subprocess.check_call(['mount', '-t', 'tmpfs', '-o', how, 'tmpfs', home/name])
+    for place in ('full/st', 'fixed', 'fixed/st'):
+        for more in ([], ['--workers', '2']):
+            code = main(['study', photos, '--sizes', '10', '--recipe', 'frozen', '--arch', 'cifar_net',
+                         '--seeds', '2', '--out', str(home/place), *more])
+            until = time.monotonic()+10  # workers that are sent home need a moment
+            while [*home.rglob('.*')] and time.monotonic() < until: time.sleep(.1)
+            print(code, sorted(p.name for p in home.rglob('.*')))
+            shutil.rmtree(home/'full/st', ignore_errors=True)
+'''
+
+
+def test_folders_that_are_full_or_read_only(tmp_path):
+    "As the system has them, for one process and for two workers."
+    try: subprocess.run(['unshare', '-m', 'true'], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip('no file systems of our own can be mounted here')
+    (tmp_path/'full.py').write_text(FULL)
+    photos = synth_folder(per_class=25, side=64)
+    command = ['unshare', '-m', sys.executable, tmp_path/'full.py', photos, tmp_path]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert said.stdout == '2 []\n'*6, said
+    lines = said.stderr.splitlines()
+    assert all(re.search("^imgcls: .*can't write /.*(No space left on|Read-only file).*; free some", s)
+               for s in lines) and len(lines) == 6, said
+    assert ['worker' in s for s in lines] == [False, True, False, False, False, False]
+
+
 def test_a_worker_that_dies_twice_is_given_up(small, told, workers, monkeypatch):
     take, again = room._Desk.died, Path(told.where)/'die'
 
-    def died(self, task, memory):
+    def died(self, task, *how):
         if not task.deaths: again.touch()
-        return take(self, task, memory)
+        return take(self, task, *how)
     monkeypatch.setattr(room._Desk, 'died', died)
     st, said = small(workers, 'die', sizes=[5], seeds=1)
-    assert len(st.runs) == 0 and st.failed == ['told, 5 photos a class, seed 0: the worker died, as one did '
-                                               'before; take a smaller resolution or batch']
+    assert len(st.runs) == 0 and st.failed == ['told, 5 photos a class, seed 0: the worker died, as did the '
+                                               'one before; take a smaller resolution or batch']
 
 
 def test_an_error_in_one_run_stops_no_other(small, workers):
@@ -167,6 +267,12 @@ def test_a_pool_that_breaks_is_replaced(small, alone):
 def gone(pid): return not machines._started(pid)
 
 
+COMMAND = '''
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may have been started without it
+from imgcls.cli import main
+if __name__ == '__main__': raise SystemExit(main())
+'''
 ASKS = '''
 import sys
 from told_recipe import Told
@@ -177,7 +283,7 @@ if __name__ == '__main__':
 
 
 def test_workers_end_with_the_process_that_asked(small, told, tmp_path):
-    "Its claim is left behind, and the next one takes it at once."
+    "They give back their claims; what the killed process left behind is in nobody's way."
     recipe = type(told)(where=told.where)  # as the other process asks for it
     (tmp_path/'asks.py').write_text(ASKS)
     (Path(told.where)/'wait').touch()
@@ -191,11 +297,28 @@ def test_workers_end_with_the_process_that_asked(small, told, tmp_path):
     asks.wait()
     until = time.monotonic()+10
     while not gone(pid) and time.monotonic() < until: time.sleep(.05)
-    assert gone(pid) and [*out.glob('runs/.*.claim')] and [*out.glob('.here-*')]
+    assert gone(pid) and not [*out.glob('runs/.*.claim')] and [*out.glob('.here-*')]
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool: st, said = small(pool, out=out, sizes=[5], seeds=1, recipe=recipe)
-    assert len(st.runs) == 1 and time.monotonic()-began < 20
-    assert any(s.endswith('the process that was making it is gone; the run is made again') for s in said)
+    assert len(st.runs) == 1 and time.monotonic()-began < 20 and not any('gone' in s for s in said)
+
+
+@pytest.mark.parametrize('when', ['workers start', 'a run is made'])
+def test_ctrl_c(tmp_path, when):
+    "It reaches the study and its workers, which were started in one terminal."
+    photos, out = synth_folder(per_class=25, side=64), tmp_path/'st'
+    command = ['study', str(photos), '--sizes', '10', '--recipe', 'fine_tune:epochs=90',
+               '--arch', 'cifar_net', '--workers', '2', '--out', str(out)]
+    asks = subprocess.Popen([sys.executable, '-c', COMMAND, *command], start_new_session=True, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    sign = '.here-*' if when == 'workers start' else 'runs/.*.claim'
+    until = time.monotonic()+90
+    while not [*out.glob(sign)] and time.monotonic() < until: time.sleep(.02)
+    os.killpg(asks.pid, signal.SIGINT)
+    said, _ = asks.communicate(timeout=30)
+    assert asks.returncode == 130 and 'Traceback' not in said
+    assert said.endswith('what is finished stays, and the same command continues from there\n')
+    assert not [*out.glob('runs/.*.claim')] and not [*out.glob('.here-*')]
 
 
 def test_a_script_that_starts_itself_again_is_told_so(told, tmp_path):
@@ -354,7 +477,8 @@ def test_a_recipe_that_others_do_not_find(small, told, monkeypatch):
     ('ray://no.such.host.invalid', 'nobody answers at no.such.host.invalid:10001'),
     ('dask://', 'expected dask://HOST or dask://HOST:PORT'), ('ray://host:port', 'expected ray://HOST'),
     ('spark://host', 'take ray://HOST, dask://HOST, slurm'), ('slurm', 'no command sbatch')])
-def test_where_nobody_makes_runs(tmp_path, capsys, on, says):
+def test_where_nobody_makes_runs(tmp_path, capsys, monkeypatch, on, says):
+    if on == 'slurm': monkeypatch.setenv('PATH', str(tmp_path))
     began = time.monotonic()
     code = main(['study', 'synth', '--sizes', '5', '--on', on, '--out', str(tmp_path/'st')])
     said = capsys.readouterr()
@@ -386,7 +510,7 @@ def test_a_port_that_swallows_everything_is_left_in_three_seconds():
 
 @pytest.mark.parametrize('on, extra', [('ray://h', 'ray'), ('dask://h', 'dask'), ('slurm', 'slurm')])
 def test_what_is_not_installed_names_the_extra(monkeypatch, on, extra):
-    monkeypatch.setattr(machines, 'find_spec', lambda name: None)
+    monkeypatch.setattr(clusters, 'find_spec', lambda name: None)
     says = rf'is not installed; pip install "imgcls\[{extra}\]"'
     with pytest.raises(UserError, match=says): check_cluster(on)
 
@@ -403,6 +527,14 @@ def test_a_number_of_workers_that_is_none(small, on):
 
 # clusters of several processes
 
+def ports(n):
+    "Ports of this machine that are free."
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for s in taken: s.bind(('127.0.0.1', 0))
+        return [s.getsockname()[1] for s in taken]
+
+
 def test_dask_with_a_worker_that_is_killed(small, alone):
     distributed = pytest.importorskip('distributed')
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -411,7 +543,7 @@ def test_dask_with_a_worker_that_is_killed(small, alone):
         assert any(s.endswith('the process that was making it is gone; the run is made again') for s in said)
         with distributed.Client(cluster) as client:
             for on in (client, client.get_executor()): same_runs(small(on, sizes=[5])[0], alone)
-            by = machines.cluster(client, Path())
+            by = clusters.cluster(client, Path())
             first = by.submit(dict).result()
             by.refuse(first)
             assert first['address'] not in {by.submit(dict).result()['address'] for _ in range(4)}
@@ -426,12 +558,15 @@ def test_submitit(small, alone, tmp_path):
 
 def test_slurm_is_asked_for_what_the_jobs_need(tmp_path, monkeypatch):
     pytest.importorskip('submitit')
-    for name in ('sbatch', 'srun'):
-        (tmp_path/name).write_text('#!/bin/sh\n')
+    for name in ('sbatch', 'srun', 'scontrol'):
+        (tmp_path/name).write_text('#!/bin/sh\necho Slurmctld at host is $CONTROLLER\n')
         (tmp_path/name).chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv('CONTROLLER', 'DOWN')
+    with pytest.raises(UserError, match='SLURM does not answer'): check_cluster('slurm')
+    monkeypatch.setenv('CONTROLLER', 'UP')
     with executor_for('slurm:slurm_partition=gpu:gpus_per_node=1:timeout_min=9', tmp_path) as executor:
-        asked = executor._executor.parameters
+        asked = executor.executor._executor.parameters
     wanted = dict(partition='gpu', gpus_per_node=1, time=9, cpus_per_task=4)
     assert wanted.items() <= asked.items()
     with pytest.raises(UserError, match="can't ask SLURM for speed=9: "): check_cluster('slurm:speed=9')
@@ -441,24 +576,20 @@ def test_slurm_is_asked_for_what_the_jobs_need(tmp_path, monkeypatch):
 def ray_address(told, own_cache):
     "A Ray cluster of several processes on this machine; it comes up while other tests run."
     pytest.importorskip('ray')
-    ports = []
-    for _ in range(3):
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            ports.append(s.getsockname()[1])
+    head_port, client_port, agent_port = ports(3)
     temp = Path('/tmp')/f'ray-{os.getpid()}'  # paths of sockets must be short
-    options = f'''--head --block --port={ports[0]} --ray-client-server-port={ports[1]} --num-cpus=2
-        --runtime-env-agent-port={ports[2]} --include-dashboard=false --disable-usage-stats
+    options = f'''--head --block --port={head_port} --ray-client-server-port={client_port} --num-cpus=2
+        --runtime-env-agent-port={agent_port} --include-dashboard=false --disable-usage-stats
         --temp-dir={temp} --object-store-memory=80000000 --node-ip-address=127.0.0.1'''
     head = subprocess.Popen([Path(sys.executable).with_name('ray'), 'start', *options.split()],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     until = time.monotonic()+60
     while time.monotonic() < until:
         with socket.socket() as s:
-            if not s.connect_ex(('127.0.0.1', ports[1])): break
+            if not s.connect_ex(('127.0.0.1', client_port)): break
         time.sleep(.1)
     time.sleep(3)  # the port answers before Ray's agent is ready
-    yield f'ray://127.0.0.1:{ports[1]}'
+    yield f'ray://127.0.0.1:{client_port}'
     head.terminate()
     with suppress(subprocess.TimeoutExpired): head.wait(15)
     with suppress(ProcessLookupError): os.killpg(head.pid, signal.SIGKILL)
@@ -470,3 +601,83 @@ def test_ray_with_a_worker_that_is_killed(small, alone, ray_address):
     st, said = small(ray_address, 'die')
     same(st, alone)
     assert [s for s in said if s.endswith('the worker died; the run is made again')]
+
+
+SLURM = '''
+ClusterName=test
+SlurmctldHost={name}(127.0.0.1)
+SlurmctldPort={a}
+SlurmdPort={b}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/none
+CredType=cred/none
+StateSaveLocation={home}/state
+SlurmdSpoolDir={home}/spool
+SlurmctldPidFile={home}/slurmctld.pid
+SlurmdPidFile={home}/slurmd.pid
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=1500
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+SchedulerParameters=batch_sched_delay=0
+ReturnToService=2
+SwitchType=switch/none
+MpiDefault=none
+KillWait=2
+NodeName={name} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 State=UNKNOWN
+PartitionName=debug Nodes={name} Default=YES
+'''
+
+
+@pytest.fixture(scope='module')
+def slurm(told, own_cache, tmp_path_factory):
+    "A real SLURM of one node on this machine; the folder of its logs."
+    missing = [c for c in ('slurmctld', 'slurmd', 'sbatch', 'squeue') if not shutil.which(c)]
+    if missing: pytest.skip(f"no {', '.join(missing)} here (Debian: apt-get install slurm-wlm)")
+    pytest.importorskip('submitit')
+    home, name, (a, b) = tmp_path_factory.mktemp('slurm'), platform.node(), ports(2)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    (home/'slurm.conf').write_text(SLURM.format(home=home, name=name, a=a, b=b, user=user))
+    with pytest.MonkeyPatch.context() as m, open(home/'said', 'wb') as said:
+        m.setenv('SLURM_CONF', str(home/'slurm.conf'))
+        daemons = [subprocess.Popen([*c, '-D'], stdout=said, stderr=said, start_new_session=True)
+                   for c in (['slurmctld'], ['slurmd', '-N', name])]
+        until = time.monotonic()+20
+        while 'idle' not in subprocess.run(['sinfo', '-h'], capture_output=True, text=True).stdout:
+            assert time.monotonic() < until, (home/'said').read_text()[-2000:]
+            time.sleep(.2)
+        yield home
+        for d in reversed(daemons): d.terminate()
+        for d in daemons: d.wait(15)
+
+
+SMALL_JOB = 'slurm:cpus_per_task=1:mem_gb=2'
+
+
+def test_slurm_with_a_job_that_takes_too_much_memory(small, alone, slurm, monkeypatch):
+    monkeypatch.setattr(clusters, '_LOOK', .5)
+    monkeypatch.setattr(clusters, '_LATE', 1.)
+    st, said = small(SMALL_JOB, 'eat', sizes=[5], seeds=1)
+    same_runs(st, alone)
+    assert re.fullmatch(
+        r'told, 5 photos a class, seed 0: the worker was killed because memory ran out \(SLURM job \d+: '
+        r'OUT_OF_MEMORY, see .*log.err\); the run is made again, with half the batch', said[-2])
+    assert said[-1].endswith('batch halved 1 times')
+
+
+def test_slurm_has_no_place_for_such_a_job(small, slurm, monkeypatch):
+    monkeypatch.setattr(clusters, '_LOOK', .5)
+    with pytest.raises(UserError, match=r'SLURM can never start job \d+ \(.*ask for less'):
+        small('slurm:mem_gb=99')
+    with pytest.raises(UserError, match='SLURM takes no such job: .*[Ii]nvalid partition'):
+        small('slurm:slurm_partition=none')
+    until = time.monotonic()+10
+    while left := subprocess.run(['squeue', '-h'], capture_output=True, text=True).stdout:
+        assert time.monotonic() < until, left
+        time.sleep(.2)
