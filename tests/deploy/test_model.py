@@ -28,6 +28,7 @@ from imgcls.data.synth import scene_bytes, synth_folder
 from imgcls.data.table import read_photos
 from imgcls.deploy.model import Model
 from imgcls.studies.study import study
+from imgcls.training import engine as engine_room
 from imgcls.training.features import Features
 from imgcls.training.head import body_and_head
 from imgcls.training.learner import fastai_dls, fastai_learner
@@ -235,6 +236,27 @@ def test_models_answer_as_they_were_scored_where_16_bits_are_fast(recipe, res, s
 
 
 # ---- grey photos with more than 8 bits
+
+@pytest.mark.parametrize('recipe', ['frozen', 'fine_tune:epochs=1:views=1'])
+def test_many_photos_go_through_the_graph_of_the_study(recipe, scenes, tmp_path, monkeypatch, same_numbers):
+    "Where a graph is faster, answers are those of PyTorch but for rounding; a frozen model has one already."
+    monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'cache'))
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', dict)  # a processor without fast 16-bit numbers
+    monkeypatch.setattr(engine_room, '_WORTH_IT', 0)
+    st = study(scenes, sizes='all', recipe=recipe, arch='efficientnet_lite0', seeds=1, res=64, say=None,
+               out=tmp_path/'st')
+    model, made, real = st.model(), [], engine_room.onnx_graph
+    paths = [*st.photos.df.path[:70], __file__]
+    with monkeypatch.context() as m:
+        m.setattr(engine_room, '_pays_off', lambda *a: (False, False))
+        want = model.probabilities(paths)
+    monkeypatch.setattr(engine_room, 'onnx_graph', lambda *a: made.append(a) or real(*a))
+    got = model.probabilities(paths)
+    assert len(made) == (recipe != 'frozen')
+    np.testing.assert_allclose(got[st.classes], want[st.classes], atol=1e-3)
+    assert not np.array_equal(got[st.classes][:70], want[st.classes][:70]), 'the graph was not used'
+    assert got[st.classes][70:].isna().all(axis=None) and got.path.tolist() == want.path.tolist()
+
 
 @pytest.fixture(scope='module')
 def deep(tmp_path_factory):
