@@ -71,6 +71,7 @@ latest:
 bench: $(READY)  ## speed and accuracy against the yardsticks in SHARED (about five hours, most of them fastai's); writes benchmarks/*.json
 	$(BIN)/python benchmarks/frozen.py --shared $(SHARED)
 	$(BIN)/python benchmarks/before.py --shared $(SHARED)
+	$(BIN)/python benchmarks/nested.py --shared $(SHARED)
 	$(BIN)/python benchmarks/pieces.py --shared $(SHARED)
 	$(BIN)/python benchmarks/tune.py --shared $(SHARED)
 	$(BIN)/python benchmarks/clean.py --shared $(SHARED)

@@ -81,9 +81,11 @@ class _RayTask:
 
 def _ray_client(ray, address):
     "A connection of our own; a cluster that has just come up may refuse the first ones."
-    from tenacity import Retrying, retry_if_exception_message, stop_after_attempt, wait_fixed
-    not_yet = retry_if_exception_message(match='(?s).*Starting Ray client server failed')
-    for attempt in Retrying(retry=not_yet, stop=stop_after_attempt(4), wait=wait_fixed(5), reraise=True):
+    from tenacity import Retrying, retry_if_exception_message, wait_fixed
+    not_yet = retry_if_exception_message(match='(?s).*(Starting Ray client server failed|connection timeout)')
+    # Ray has waited half a minute itself before it speaks of a timeout
+    enough = lambda state: state.attempt_number >= (2 if 'timeout' in str(state.outcome.exception()) else 4)
+    for attempt in Retrying(retry=not_yet, stop=enough, wait=wait_fixed(5), reraise=True):
         with attempt, quiet():
             return ray.init(address, log_to_driver=False, logging_level='ERROR', allow_multiple=True)
 

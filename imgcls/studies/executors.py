@@ -59,7 +59,7 @@ def _rows_ready(shared, spec):
                       'put the photos where every worker has them under the same path')
     if not recipe_of(spec).uses_features: return
     feats = shared.features_of(spec)
-    with FileLock(feats.folder/'.lock'): feats.of(rows)
+    with FileLock(feats.folder/'.lock'): feats.ready(rows)
 
 # %% ../../nbs/api/35_studies.executors.ipynb #ex000014
 def _worked(call, say):

@@ -313,7 +313,7 @@ def _features_ready(shared, specs):
     for spec in specs: needed.setdefault(shared.features_of(spec), []).append(rows_of(photos, spec))
     for f, rows in needed.items():
         df = pd.concat([photos.test, *rows]).drop_duplicates('path')
-        f.of(df)
+        f.ready(df)
         known = max(0, len(df)-f.computed)
         what = f'{f.body.weights.arch}, {f.res} pixels'
         step('Features', f'{what}: {f.computed:,} computed, {known:,} known before')

@@ -370,11 +370,11 @@ def _now(self: Features, rows):
 
 # %% ../../nbs/api/23_training.features.ipynb #8b954976
 @patch
-def of(
+def ready(
     self: Features,
     rows: pd.DataFrame,  # photos: columns path and sha256; a photo may come several times
-) -> np.ndarray:  # n × d, float16, in the order of the rows
-    "Return features of photos, computing what is missing; raise `UserError` when one changed or vanished."
+):
+    "Compute the features that are missing; raise `UserError` when a photo changed or vanished."
     now, reasons = self._now(rows)
     changed = [p for p, sha in zip(rows.path, rows.sha256) if now.get(p) != sha]
     if changed:
@@ -382,4 +382,13 @@ def of(
         why = reasons.get(first, 'other content')
         raise UserError(f'{n} changed since they were read, such as {first} ({why}); '
                         'read the photos again (read_photos)')
+
+
+@patch
+def of(
+    self: Features,
+    rows: pd.DataFrame,  # as for `ready`
+) -> np.ndarray:  # n × d, float16, in the order of the rows
+    "Return features of photos, computing what is missing; raise as `ready`."
+    self.ready(rows)
     return self[rows.sha256.tolist()]
