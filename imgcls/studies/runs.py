@@ -35,6 +35,7 @@ from ..data.table import Photos, check_photos, read_photos
 from ..machines import Claim
 from .options import asked_sizes, check_enough, check_options, share_needed
 from ..training.calibration import calibrate, overconfidence
+from ..training.engine import free_memory
 from ..training.features import Features, auto_resolution
 from ..training.head import LossIsNaN
 from ..training.models import Body, find_body, find_weights, load_body
@@ -411,4 +412,6 @@ def make_run(
         for note in fit.notes: say(f'{spec}: {note}')
         _write_run(run, spec, job, fit, time.perf_counter()-start)
         resume.unlink(missing_ok=True)  # finished epochs, had it been interrupted
+        del job, fit
+        free_memory()
     return run

@@ -28,7 +28,7 @@ from torch import nn
 from ..cache import cache_dir
 from ..core import UserError, atomic, plural, quiet
 from ..data.table import check_photos
-from .engine import at_once, engine, fetched, keep_memory, precision
+from .engine import at_once, engine, fetched, free_memory, keep_memory, precision
 from .models import Body, default_device, load_body
 from .pixels import METHODS, Pixels, cut_out, resize, to_pixels
 
@@ -337,6 +337,7 @@ def __call__(
     finally:
         torch.set_num_threads(threads)
         if self._done: _write_shard(self.folder, self._done)
+        free_memory()
         self.seconds['wall'] += time.perf_counter()-start
     self._find()
     self._stamps |= {p: (sha, stamps[p]) for p, sha in zip(good.path, good.sha256)}
