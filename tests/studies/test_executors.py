@@ -581,7 +581,8 @@ def ray_address(told, own_cache):
     options = f'''--head --block --port={head_port} --ray-client-server-port={client_port} --num-cpus=2
         --runtime-env-agent-port={agent_port} --include-dashboard=false --disable-usage-stats
         --temp-dir={temp} --object-store-memory=80000000 --node-ip-address=127.0.0.1'''
-    head = subprocess.Popen([Path(sys.executable).with_name('ray'), 'start', *options.split()],
+    env = dict(os.environ, RAY_AUTH_MODE='disabled')  # also where somebody's home holds a token of Ray
+    head = subprocess.Popen([Path(sys.executable).with_name('ray'), 'start', *options.split()], env=env,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     until = time.monotonic()+60
     while time.monotonic() < until:
