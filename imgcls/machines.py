@@ -68,7 +68,7 @@ def _gone(name):
 BEAT, STALE = 5., 60.  # seconds from one heartbeat to the next, and without any until a claim is stale
 
 
-_HELD = set()  # claims of this process
+_HELD, _CHANGES = set(), threading.RLock()  # claims of this process; who takes one or gives it back
 
 
 class Claimed(UserError):
@@ -84,20 +84,25 @@ class Claim:
     ):
         self.run, self.folder = run, run.with_name(f'.{run.name}.claim')
         self.beats, self.over = {} if beats is None else beats, threading.Event()
-        self.mine = _me()
+        self.mine, self.thread = _me(), threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self):
-        if not self._take(): raise Claimed(f'another process is making run {self.run.name}; wait for it')
-        self.thread = threading.Thread(target=self._beat, daemon=True)
-        self.thread.start()
-        _HELD.add(self)
+        try:
+            with _CHANGES:
+                if not self._take():
+                    raise Claimed(f'another process is making run {self.run.name}; wait for it')
+                _HELD.add(self)
+            self.thread.start()
+        except BaseException:  # also Ctrl-C
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error):
         self.over.set()
-        self.thread.join()
-        _HELD.discard(self)
-        with suppress(OSError):
+        if self.thread.is_alive(): self.thread.join()
+        with _CHANGES, suppress(OSError):
+            _HELD.discard(self)
             (self.folder/self.mine).unlink()
             self.folder.rmdir()
 
@@ -169,8 +174,9 @@ class _Plain(io.TextIOWrapper):
     def isatty(self): return False
 
 
-def _leave(*why):
+def _leave():
     "End this process in the middle of its work, but give back what it claimed."
+    _CHANGES.acquire()  # nobody claims anything from here on
     for claim in [*_HELD]: claim.__exit__()
     os._exit(1)
 

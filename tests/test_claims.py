@@ -1,6 +1,8 @@
 """Claims: who may make a run, and what becomes of the claim of a process that is gone."""
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -125,3 +127,40 @@ def test_one_of_many_gets_the_claim(run, left):
         assert [p for p in run.parent.iterdir()] == [folder]
         (folder/got[0].mine).unlink()
         folder.rmdir()
+
+
+def test_a_worker_that_ends_at_any_moment_gives_its_claim_back(run):
+    "Ctrl-C may come between a claim and the run, or while the claim is given back."
+    code = f'''
+import os, pathlib, random, sys, threading, time
+from imgcls import machines
+sys.setswitchinterval(1e-6)
+for i in range(200):
+    if child := os.fork():
+        os.waitpid(child, 0)
+        continue
+    random.seed(i)
+    def end(wait=random.random()*.01):
+        time.sleep(wait)
+        machines._leave()
+    threading.Thread(target=end).start()
+    while True:
+        with machines.Claim(pathlib.Path({str(run)!r})): pass
+'''
+    left = []
+    for _ in range(3):
+        assert subprocess.run([sys.executable, '-c', code], timeout=100).returncode == 0
+        left += run.parent.iterdir()
+    assert not left
+
+
+@pytest.mark.parametrize('at', ['_take', '_beat'])
+def test_ctrl_c_while_a_run_is_claimed_leaves_nothing(run, monkeypatch, at):
+    "A signal may come when the claim is there, and the run has not begun."
+    def interrupted(self, old=Claim._take):
+        old(self)
+        raise KeyboardInterrupt
+    if at == '_take': monkeypatch.setattr(Claim, '_take', interrupted)
+    else: monkeypatch.setattr(threading.Thread, 'start', lambda self: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), Claim(run): pass
+    assert not [*run.parent.iterdir()]
