@@ -266,8 +266,8 @@ class _Worker:
     "A process that checks one photo after the other, started when it is needed and again when it has died."
     def __init__(self, job):
         self.job, self.starts, self.begun = job, 0, False
-        self.process = self.starting = None
-        self.leaving = []  # processes that were told to end, and may not have done so
+        self.process = self.starting = self.asking = None
+        self.leaving = set()  # tasks, one for each process that was told to end and may not have done so
 
     async def ready(self):
         "Wait until the process has started; when this is cancelled, the start continues for the next caller."
@@ -289,7 +289,8 @@ async def _start(self: _Worker):
     args, pipes = [sys.executable, '-c', _CODE, json.dumps(self.job)], dict(stdin=PIPE, stdout=PIPE)
     self.process = await asyncio.create_subprocess_exec(*args, env=env, stderr=DEVNULL, **pipes)
     self.starts += 1
-    if await asyncio.wait_for(self.process.stdout.readline(), 60) == b'"ready"\n': return
+    with suppress(asyncio.TimeoutError):
+        if await asyncio.wait_for(self.process.stdout.readline(), 60) == b'"ready"\n': return
     code = await self.end(patience=1)
     if code is None or code < 0: raise EOFError  # somebody killed it
     raise RuntimeError(f'a process for checking photos does not start (it ended with {code}); '
@@ -301,30 +302,30 @@ async def end(self: _Worker, patience=0):
     "Stop the process, after so many seconds in which it may end by itself; return how it ended."
     p, self.process = self.process, None
     if p is None: return None
-    self.leaving.append(p)  # so that `close` finds it when this is cancelled
-    p.stdin.close()
-    with suppress(asyncio.TimeoutError): await asyncio.wait_for(p.wait(), patience)
-    return await self._gone(p)
+    leaving = asyncio.create_task(self._gone(p, patience))
+    self.leaving.add(leaving)
+    leaving.add_done_callback(self.leaving.discard)
+    return await asyncio.shield(leaving)  # it goes on when nobody waits any more
 
 
 @patch
-async def _gone(self: _Worker, p):
-    "Stop a process for good; return how it ended."
+async def _gone(self: _Worker, p, patience):
+    p.stdin.close()
+    with suppress(asyncio.TimeoutError): await asyncio.wait_for(p.wait(), patience)
     if p.returncode is None:
         with suppress(ProcessLookupError): p.kill()
-    # `wait` returns when all is read; somebody else may be reading
-    with suppress(RuntimeError): await p.stdout.read()
-    code = await p.wait()
-    if p in self.leaving: self.leaving.remove(p)
-    return code
+    await p.stdout.read()  # `wait` returns when all is read
+    return await p.wait()
 
 # %% ../../nbs/api/76_gather.verify.ipynb #95f6049d
 @patch
 async def close(self: _Worker):
+    "Stop all processes, and wait until they have ended."
+    if self.process and self.process.returncode is None:
+        with suppress(ProcessLookupError): self.process.kill()
+    if under_way := [t for t in (self.starting, self.asking) if t]: await asyncio.wait(under_way)
     await self.end()
-    if self.starting: await asyncio.gather(self.starting, return_exceptions=True)
-    await self.end()
-    for p in [*self.leaving]: await self._gone(p)
+    if self.leaving: await asyncio.wait(self.leaving)
 
 # %% ../../nbs/api/76_gather.verify.ipynb #7ac62a04
 @patch
@@ -345,7 +346,8 @@ async def _exchange(self: _Worker, data, path):
 async def check(self: _Worker, data, path):
     "As `check_photo`; raise `EOFError` when the process died of something else than this photo."
     await self.ready()
-    try: return await asyncio.wait_for(self._exchange(data, path), self.job['timeout'])
+    self.asking = asyncio.create_task(self._exchange(data, path))
+    try: return await asyncio.wait_for(self.asking, self.job['timeout'])
     except asyncio.TimeoutError:
         await self.end()
         raise PhotoError(Reason.HUNG, f"no answer from the decoder in {self.job['timeout']:g} s") from None

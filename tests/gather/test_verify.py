@@ -592,6 +592,37 @@ def test_who_gives_up_waiting_leaves_no_answer_for_the_next():
     gc.collect()  # a process that is left running would be an error
 
 
+CHATTERS = r"""
+import os, sys, time
+os.write(1, b'"ready"\n')
+sys.stdin.buffer.read(1)
+if os.fork():
+    os.write(1, b'"begun"\n')
+    time.sleep(60)
+time.sleep(.01)
+until = time.monotonic()+.1
+while time.monotonic() < until: os.write(1, b'.')
+"""
+
+
+@posix
+def test_closing_does_not_wait_for_what_another_reader_took(monkeypatch):
+    "A photo is given up, and the checkers are closed while what its process still says is read."
+    monkeypatch.setattr(check, '_CODE', CHATTERS)
+
+    async def main():
+        async with Checkers(1) as checkers:
+            task = asyncio.create_task(checkers(b'a photo'))
+            while not checkers._workers[0].begun: await asyncio.sleep(0)
+            task.cancel()
+            until = time.monotonic()+.02
+            while time.monotonic() < until: await asyncio.sleep(0)
+            time.sleep(.01)  # so that there is something to read
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError): await task
+    for _ in range(3): asyncio.run(asyncio.wait_for(main(), 20))
+
+
 @posix
 def test_workers_killed_at_random_moments():
     photos = [encode(picture(n, (1200, 900))) for n in range(3)]*15
