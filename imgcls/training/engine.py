@@ -253,9 +253,9 @@ def _graph(module, shape, worth_it):
         raise _CantTake(why)
     try: return _new_graph(name, module, shape)
     except Exception as e:  # its authors can't foresee every network
+        if _passing(e): raise
         why = one_line(f'{type(e).__name__}: {e}')[:120]
-        if not _passing(e):
-            with suppress(UserError), atomic(failed, sync=False) as part: part.write_text(why, encoding='utf-8')
+        with suppress(UserError), atomic(failed, sync=False) as part: part.write_text(why, encoding='utf-8')
         raise _CantTake(why) from e
 
 # %% ../../nbs/api/21_training.engine.ipynb #en000019
