@@ -27,7 +27,7 @@ from .core import UserError, full_path, one_line
 # %% ../nbs/api/06_cache.ipynb #ca000006
 KINDS = {  # folder → what it holds, and how the names in it end ('': each is a folder)
     'features': ('features of photos', ''),
-    'graphs': ('a body as ONNX Runtime runs it', '.onnx'),
+    'graphs': ("a body as ONNX Runtime runs it, or why it can't", ('.onnx', '.txt')),
     'judgements': ('which labels look wrong', '.safetensors'),
     'looks': ('how bright and how blurred photos are', '.safetensors'),
     'datasets': ('photos of a dataset of the hub', ''),

@@ -80,8 +80,11 @@ def _directions(feats, rows, compute):
     except KeyError:
         text = 'Their features are not in the cache; explore(…, nearest=True) computes them once.'
         raise UserError(text) from None
-    x = x.astype(np.float32)
-    return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    out = np.empty(x.shape, np.float32)
+    for i in range(0, len(x), 4096):  # by portions, because another copy of all photos would be large
+        some = x[i:i+4096].astype(np.float32)
+        out[i:i+4096] = some/np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-9)
+    return out
 
 # %% ../../nbs/api/46_explorer.host.ipynb #bb2ac954
 class Alike(NamedTuple):

@@ -25,18 +25,27 @@ from .tables import percent, test_groups
 _TENTH, _HALF = 10, .5
 
 
+def _unit(x):
+    "Rows of length 1, in 32 bits."
+    x = x.astype(np.float32)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+    return x
+
+
 def much_nearer(
     train: np.ndarray,  # n × d: features of the training photos
     test: np.ndarray,  # m × d: features of the test photos
 ) -> np.ndarray:  # bool, m; all False with fewer than eleven training photos
     "Return which test photos have a training photo at less than half the distance of the tenth nearest."
     if len(train) <= _TENTH: return np.zeros(len(test), bool)
-    unit = lambda x: x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
-    a, b, out = unit(train.astype(np.float32)), unit(test.astype(np.float32)), []
-    for lo in range(0, len(b), 512):
-        near = np.sort(np.partition(1 - b[lo:lo+512] @ a.T, _TENTH - 1, axis=1)[:, :_TENTH], axis=1)
-        out.append(near[:, 0] < _HALF*near[:, -1])
-    return np.concatenate(out) if out else np.zeros(0, bool)
+    b, near = _unit(test), np.full((len(test), _TENTH), np.inf, np.float32)
+    for i in range(0, len(train), 4096):  # by portions, because 32 bits of all take twice the memory of 16
+        a = _unit(train[i:i+4096])
+        for lo in range(0, len(b), 512):
+            some = slice(lo, lo+512)
+            both = np.hstack([near[some], 1 - b[some] @ a.T])
+            near[some] = np.partition(both, _TENTH - 1, axis=1)[:, :_TENTH]
+    return near.min(1) < _HALF*near.max(1)
 
 # %% ../../nbs/api/41_studies.leaks.ipynb #leak0010
 def _figures(path, span):

@@ -173,7 +173,7 @@ def onnx_graph(
 # %% ../../nbs/api/21_training.engine.ipynb #en000015
 def _name(module, shape):
     "A name for the graph of a network, made of all that it depends on."
-    libraries = [version(k) for k in ('torch', 'torchvision', 'timm', 'onnxruntime', 'onnxscript')]
+    libraries = [version(k) for k in ('torch', 'torchvision', 'timm', 'onnx', 'onnxruntime', 'onnxscript')]
     made_of = hashlib.blake2b(repr((tuple(shape), libraries, module)).encode(), digest_size=12)
     for k, v in module.state_dict().items(): made_of.update(k.encode() + v.cpu().numpy().tobytes())
     return made_of.hexdigest()
@@ -223,7 +223,7 @@ def _few(shape):
     return max(1, min(photos, 4*224**2//(height*width))), *shape[1:]
 
 # %% ../../nbs/api/21_training.engine.ipynb #en000020
-def _new_graph(module, shape):
+def _new_graph(name, module, shape):
     "Make a graph, see that it gives the same, and keep it."
     graph = onnx_graph(module, shape)
     x = 128+64*torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -231,9 +231,32 @@ def _new_graph(module, shape):
     got = OnnxEngine(graph, shape)(x)
     if not torch.allclose(want, got, rtol=1e-3, atol=1e-3*want.abs().max().item()):
         raise ValueError('the graph gives other numbers')
-    file = cache_dir('graphs')/f'{_name(module, shape)}-{_checksum(graph)}.onnx'
+    file = cache_dir('graphs')/f'{name}-{_checksum(graph)}.onnx'
     with suppress(UserError), atomic(file, sync=False) as part: part.write_bytes(graph)
     return graph
+
+# %% ../../nbs/api/21_training.engine.ipynb #en000031
+class _CantTake(Exception):
+    "Why there is no graph of a network."
+
+
+def _passing(e): return isinstance(e, (MemoryError, OSError, UserError)) or 'allocate memory' in str(e)
+
+
+def _graph(module, shape, worth_it):
+    "The graph of a network, from the cache or a new one; None where there is none and it isn't worth it."
+    name = _name(module, shape)
+    graph, failed = _kept(name), cache_dir('graphs')/f'{name}.txt'
+    if graph or not worth_it: return graph
+    if why := failed.exists() and failed.read_text(encoding='utf-8', errors='replace'):
+        used_now(failed)
+        raise _CantTake(why)
+    try: return _new_graph(name, module, shape)
+    except Exception as e:  # its authors can't foresee every network
+        if _passing(e): raise
+        why = one_line(f'{type(e).__name__}: {e}')[:120]
+        with suppress(UserError), atomic(failed, sync=False) as part: part.write_text(why, encoding='utf-8')
+        raise _CantTake(why) from e
 
 # %% ../../nbs/api/21_training.engine.ipynb #en000019
 def engine(
@@ -246,11 +269,11 @@ def engine(
 ) -> Engine:
     "Return the engine that is the fastest for so many photos."
     faster, worth_it = _pays_off(module, shape, device, dtype, photos)
+    if not faster: return Engine(module, shape, device, dtype)
+    few = _few(shape)
     try:
-        few = _few(shape) if faster else shape
-        graph = faster and _kept(_name(module, few)) or worth_it and _new_graph(module, few)
-        if graph: return OnnxEngine(graph, few)
-    except Exception as e:  # its authors can't foresee every network
-        why = one_line(f'{type(e).__name__}: {e}')[:120]
+        if graph := _graph(module, few, worth_it): return OnnxEngine(graph, few)
+    except Exception as e:
+        why = str(e) if isinstance(e, _CantTake) else one_line(f'{type(e).__name__}: {e}')[:120]
         say(f"ONNX Runtime can't take this network ({why}), so PyTorch runs it, which takes longer")
     return Engine(module, shape, device, dtype)

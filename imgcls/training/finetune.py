@@ -73,7 +73,7 @@ class Choice:
         return f'head first, then {how}; {below}'
 
 # %% ../../nbs/api/30_training.finetune.ipynb #20188dec
-MEMORY = 1e9  # bytes that cached activations may take
+MEMORY, _IN_MEMORY = 1e9, 2e8  # bytes that cached activations may take; more than the second lie in a file
 
 
 def most_photos(
@@ -187,7 +187,7 @@ def pixels(self: _Tuning):
 @patch
 def below(self: _Tuning, x, views=1, between=None):
     "The activations at the cut, views × photos × …"
-    how = dict(budget=MEMORY, label='lower body', between=between)
+    how = dict(budget=_IN_MEMORY, label='lower body', between=between)
     out = cached_views(self.engine, x, self.job.body, views, self.job.seed, **how)
     free_memory()
     return out

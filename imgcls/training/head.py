@@ -125,8 +125,12 @@ def _goals(y, n_classes, smoothing, weights):
 @torch.no_grad()
 def learn(self: _Head, X, goals, counts, batches, rates):
     "Make a step for each batch, at its rate; return how many were made, and whether the loss is a number."
+    # each step writes into the same memory: that of thousands of steps would lie scattered among other things
+    raw, ready = (torch.empty(len(batches[0]), X.shape[1], dtype=k) for k in (X.dtype, torch.float32))
     for step, (ix, rate) in enumerate(zip(batches, rates), 1):
-        x, goal = (X[ix].float()-self.mean)/self.scale, goals[ix]/counts[ix].sum()
+        some = torch.index_select(X, 0, ix, out=raw[:len(ix)])
+        x = ready[:len(ix)].copy_(some).sub_(self.mean).div_(self.scale)
+        goal = goals[ix]/counts[ix].sum()
         logs = torch.addmm(self.bias, x, self.weight.T).log_softmax(1)
         slope = logs.exp()*goal.sum(1, keepdim=True) - goal
         self.weight.grad, self.bias.grad = slope.T @ x, slope.sum(0)

@@ -50,6 +50,20 @@ def test_frames_of_a_series_are_much_nearer_and_others_are_not():
     assert not much_nearer(animals[:5], animals).any() and len(much_nearer(animals, animals[:0])) == 0
 
 
+def test_nearness_is_the_same_in_portions():
+    "More training photos than are looked at together; the nearest ten may lie anywhere."
+    rng = np.random.default_rng(1)
+    test = rng.normal(size=(700, 16)).astype(np.float16)
+    train = rng.normal(size=(9000, 16)).astype(np.float16)
+    train[::30] = test[:300] + .01*rng.normal(size=(300, 16))
+    a, b = (x.astype(float)/np.linalg.norm(x.astype(float), axis=1, keepdims=True) for x in (train, test))
+    near = np.sort(1 - b @ a.T, axis=1)[:, :10]
+    want = near[:, 0] < .5*near[:, 9]
+    found = much_nearer(train, test)
+    assert want[:300].all() and not want[300:].all()
+    assert (found != want).sum() <= 1
+
+
 def test_notes_of_a_study(tmp_path):
     photos = read_photos(folder(tmp_path/'a', dict(fox=90, deer=150)))
     st = study(photos, sizes=['all'], recipe='frozen', arch='cifar_net', weights='random', epochs=1, res=32,

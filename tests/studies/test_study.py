@@ -27,7 +27,7 @@ from imgcls.machines import Claim
 from imgcls.studies import executors
 from imgcls.studies import study as room
 from imgcls.studies.study import Study, study
-from imgcls.training import pixels
+from imgcls.training import engine, pixels
 from imgcls.training.calibration import calibrate, overconfidence
 from imgcls.training.features import Features
 from imgcls.training.models import find_weights, load_body
@@ -630,6 +630,22 @@ def test_what_is_the_same_for_each_seed_is_said_once(scenes, tmp_path):
     said = []
     study(scenes, [5], 'fine_tune', 'cifar_net', epochs=1, seeds=2, out=tmp_path/'st', say=said.append)
     assert sum(s.startswith('fine_tune: 15 photos') for s in said) == 1
+
+
+def test_a_network_that_has_no_graph_is_tried_and_told_once(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'cache'))
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', dict)  # a processor without fast 16-bit numbers
+    monkeypatch.setattr(engine, '_WORTH_IT', 0)
+    tries, said = [], []
+
+    def fail(*a):
+        tries.append(a)
+        raise ValueError('no such step')
+    monkeypatch.setattr(engine, 'onnx_graph', fail)
+    st = study(scenes, [5, 9], 'fine_tune:epochs=1:views=1:share=0.3', 'efficientnet_lite0', seeds=2, res=64,
+               out=tmp_path/'st', say=said.append)
+    told = [line for line in said if "ONNX Runtime can't take this network" in line]
+    assert len(st.runs) == 4 and len(tries) == len(told) == 1 and 'no such step' in told[0]
 
 
 # photos that change

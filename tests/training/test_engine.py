@@ -5,13 +5,14 @@ import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from imgcls.cache import cache_dir
+from imgcls.cache import cache_dir, cache_items, cache_root, strangers
 from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
 from imgcls.training import engine as engine_room
@@ -119,6 +120,34 @@ def test_a_network_that_cannot_be_written_down():
     name, said = chosen(Picky().eval())
     assert name == 'PyTorch' and not graphs()
     assert len(said) == 1 and "ONNX Runtime can't take this network" in said[0] and len(said[0]) < 300
+
+
+def test_a_network_that_cannot_be_written_down_is_tried_once(monkeypatch):
+    "But again with another version of a library, or when somebody has emptied the cache."
+    tries, real, picky = [], onnx_graph, Picky().eval()
+    monkeypatch.setattr(engine_room, 'onnx_graph', lambda *a: tries.append(a) or real(*a))
+    first, again = chosen(picky), chosen(picky)
+    assert first == again and first[0] == 'PyTorch' and len(first[1]) == len(tries) == 1
+    assert not strangers() and [i.kind for i in cache_items(cache_root())] == ['graphs']
+    chosen(Picky().eval())
+    assert len(tries) == 2, 'other weights'
+    with monkeypatch.context() as m:
+        m.setattr(engine_room, 'version', lambda name: 'newer' if name == 'onnx' else version(name))
+        chosen(picky)
+    assert len(tries) == 3, 'another version'
+    for file in cache_dir('graphs').glob('*.txt'): file.write_bytes(b'')
+    assert chosen(picky) == first and len(tries) == 4, 'a damaged note'
+
+
+@pytest.mark.parametrize('error', [MemoryError(), OSError('no space left on device'),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_want_of_memory_is_not_held_against_a_network(net, monkeypatch, error):
+    def fail(*a): raise error
+    with monkeypatch.context() as m:
+        m.setattr(engine_room, 'onnx_graph', fail)
+        name, said = chosen(net)
+        assert name == 'PyTorch' and type(error).__name__ in said[0]
+    assert chosen(net) == ('ONNX Runtime', [])
 
 
 def test_a_graph_that_gives_other_numbers_is_not_used(net, monkeypatch):

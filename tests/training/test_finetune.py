@@ -21,7 +21,7 @@ from imgcls.training.head import LossIsNaN
 from imgcls.training.models import find_weights, load_body
 from imgcls.training.pixels import Pixels
 from imgcls.training.recipes import FineTune, Job
-from imgcls.training.stages import Stage
+from imgcls.training.stages import Stage, Views
 from imgcls.training.tensors import normalised, tensor_dls
 
 QUICK = FineTune(epochs=2, calibrate=.5)
@@ -243,6 +243,16 @@ def test_test_labels_change_nothing_that_is_kept(photos, lite, tuned):
     at = wrong.test.sha256.map([*photos.test.sha256].index).to_numpy()
     np.testing.assert_array_equal(fit.probs, tuned.probs[:, at])
     assert list(fit.epochs.accuracy) != list(tuned.epochs.accuracy)
+
+
+def test_activations_in_a_file_change_nothing(photos, lite, tuned, monkeypatch):
+    seen, real = [], finetune.tensor_dls
+    monkeypatch.setattr(finetune, 'tensor_dls', lambda *a: seen.append(a[0].x) or real(*a))
+    monkeypatch.setattr(finetune, '_IN_MEMORY', 0)
+    fit = fit_tuned(job_of(photos, lite), QUICK)
+    assert isinstance(seen[0], Views), 'they were in memory'
+    np.testing.assert_array_equal(fit.probs, tuned.probs)
+    assert fit.temperature == tuned.temperature and same_state(tuned, fit)
 
 
 def test_the_temperature_is_that_of_the_held_out_photos(photos, lite, tuned):

@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import nn
 
+from imgcls.core import UserError
 from imgcls.data.synth import draw
+from imgcls.training import pixels
 from imgcls.training import stages as rooms
 from imgcls.training.engine import precision
 from imgcls.training.features import fold_batchnorm
 from imgcls.training.models import find_weights, load_body
-from imgcls.training.pixels import to_pixels
+from imgcls.training.pixels import Squares, Store, to_pixels
 from imgcls.training.stages import cached_views, cut, stages
-from imgcls.training.tensors import normalised
+from imgcls.training.tensors import Tensors, normalised
 
 
 @pytest.mark.parametrize('arch, side', [('resnet18', 64), ('efficientnet_lite0', 64), ('mobilenet_v2', 64),
@@ -107,14 +109,36 @@ def test_views_are_those_of_the_lower_part(lite, body, parts, photos):
         assert torch.equal(v, before[k]) and v.dtype == before[k].dtype, 'the body was changed'
 
 
-def test_views_depend_on_the_seed_alone(lite, parts, photos, tmp_path, monkeypatch):
+def test_views_depend_on_the_seed_alone(lite, parts, photos):
     lower, A = parts[0], cached_views(parts[0], photos, lite, 3, seed=5)
     assert torch.equal(A, cached_views(lower, photos, lite, 3, seed=5))
     assert torch.equal(A[:1], cached_views(lower, photos, lite, 1))
     assert not torch.equal(A[1], cached_views(lower, photos, lite, 2, seed=6)[1])
+
+
+def test_views_are_the_same_in_a_file(lite, parts, photos, tmp_path, monkeypatch):
+    A = cached_views(parts[0], photos, lite, 3, seed=5)
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    assert torch.equal(A, cached_views(lower, photos, lite, 3, seed=5, budget=10))
-    assert not [*tmp_path.iterdir()]
+    B = cached_views(parts[0], photos, lite, 3, seed=5, budget=10)
+    assert isinstance(B, Squares) and len(B) == 3 and B.shape == A.shape
+    assert torch.equal(A, B[:]) and torch.equal(A[2], B[2][:]) and torch.equal(A[1, 5:9], B[1][5:9])
+    assert not [*tmp_path.iterdir()], 'the file has a name that would stay after a crash'
+    y = torch.arange(len(photos))
+    (x, _), (same, _) = (Tensors(a, y, views=True).batch([3, 3, 0], 1) for a in (A, B))
+    assert torch.equal(x, same)
+
+
+def test_a_disk_that_is_full_is_told(lite, parts, photos, monkeypatch):
+    def no_room(self, row): raise OSError('no space left')
+    monkeypatch.setattr(Store, '_write', no_room)
+    with pytest.raises(UserError, match='the disk of .* is full'):
+        cached_views(parts[0], photos, lite, budget=10)
+
+
+def test_without_room_on_the_disk_views_stay_in_memory(lite, parts, photos, monkeypatch):
+    monkeypatch.setattr(pixels, 'KEEP', 0)
+    A = cached_views(parts[0], photos, lite, budget=10)
+    assert isinstance(A, torch.Tensor) and A.isfinite().all()
 
 
 def test_the_photos_themselves_come_first(lite, parts, photos, monkeypatch):
