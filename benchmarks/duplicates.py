@@ -142,12 +142,14 @@ def in_full(looks, pairs):
     tried = []
     for a, b in ((0, 1), (1, 0)):
         target = duplicates._by_kind(duplicates._waves(x[b]))
-        for cut, turned, which, kinds in duplicates._ways(x[a]):
-            flips = np.einsum('nkd,nkd->nk', kinds, target[which]) @ duplicates._FLIPS.T
+        for cut, which, kinds in duplicates._cuts(x[a]):
             i, j = (pairs[which, k] for k in (a, b))
-            tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
-                                           flip=flips.argmax(1), likeness=flips.max(1))))
-    best = pd.concat(tried).sort_values('likeness', ascending=False, kind='stable').drop_duplicates('pair')
+            for turned, own in enumerate((kinds, duplicates._turned(kinds))):
+                flips = np.einsum('nkd,nkd->nk', own, target[which]) @ duplicates._FLIPS.T
+                tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
+                                               flip=flips.argmax(1), likeness=flips.max(1).round(3))))
+    best = pd.concat(tried).sort_values(['likeness', 'i'], ascending=[False, True], kind='stable')
+    best = best.drop_duplicates('pair')
     best = best[best.likeness >= duplicates._PROPOSED]
     found[best.pair[duplicates._agreement(looks, best) >= duplicates._ALIKE]] = True
     return found

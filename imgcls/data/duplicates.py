@@ -132,11 +132,11 @@ _NAMES = 2*np.arange(_PARTS, dtype=np.uint32)[:, None]
 
 def _nearest(x, many):
     "many × n: the nearest axes of arrows 36 × n, as 2·position, plus 1 where negative."
-    bits, found = x.view(np.uint32), []
+    bits = x.view(np.uint32)
     named = (bits & 0x7fffff80) | _NAMES | (bits >> 31)  # as a whole number, a positive float keeps its rank
-    for _ in range(many):
-        found.append(named.max(0))
-        named = np.where(named == found[-1], 0, named)
+    found = [named.max(0)]
+    # less the last one found, those above it stay small, and those below it wrap around to large numbers
+    while len(found) < many: found.append((named - found[-1]).max(0) + found[-1])
     return (np.stack(found) & 127).astype(np.int32)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk021
@@ -175,14 +175,14 @@ def _drawers(kinds, index, many):
     return ((a[:, None]*1261 + b) & (many-1)).reshape(15, -1)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk009
-def _cabinet(kinds, index):
-    "The photos in the order of their drawers, and where each drawer begins."
-    many = 2**len(kinds).bit_length()
+def _cabinet(kinds, at, index):
+    "The photos `at` these positions in the order of their drawers, and where each drawer begins."
+    many = 2**len(at).bit_length()
     drawer = np.concatenate([_drawers(kinds[lo:lo+2048].astype(np.float32), index, many)[0]
-                             for lo in range(0, len(kinds), 2048)])
+                             for lo in range(0, len(kinds), 2048)])[at]
     begin = np.zeros(many + 1, np.int32)
     begin[1:] = np.bincount(drawer, minlength=many).cumsum()
-    return np.argsort(drawer, kind='stable').astype(np.int32), begin
+    return at[np.argsort(drawer, kind='stable')].astype(np.int32), begin
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk011
 _TRIED = 100  # photos of a drawer
@@ -236,56 +236,61 @@ def _by_flip(a, b, i, j):
 _PARTNERS, _CROWD = 10, .97  # partners of a photo; likeness in a crowd
 
 
-def _alike(kinds, own, filed, indexes):
-    "Yield pairs i, j, likeness, flip of photos `own` and photos that are filed, a cabinet at a time."
-    signs = _signs(kinds)
-    for index in indexes:
-        i, j = _met(kinds, index, *filed.cabinets[index])
+def _best(i, j, likeness, flip):
+    "For each photo those it is most like, each once."
+    once = np.unique(i.astype(np.int64) << 32 | j, return_index=True)[1]
+    by = once[np.lexsort((j[once], -likeness[once], i[once]))]
+    rank = np.arange(len(by)) - np.searchsorted(i[by], i[by])
+    best = by[rank < _PARTNERS]
+    return i[best], j[best], likeness[best], flip[best]
+
+
+def _compare(kinds, own, filed):
+    "Pairs i, j, likeness, flip of photos `own` and photos that are filed; and which of them are in a crowd."
+    signs, found, crowd = _signs(kinds), [], []
+    for index, cabinet in enumerate(filed.cabinets):
+        i, j = _met(kinds, index, *cabinet)
         may = _by_signs(signs, filed.signs, i, j)
         i, j = i[may], j[may]
         flips = _by_flip(kinds, filed.kinds, i, j)
-        best = flips.max(1)
-        keep = (best >= _PROPOSED) & (own[i] != j)
-        yield own[i[keep]], j[keep], best[keep], flips[keep].argmax(1), np.full(keep.sum(), index)
-        alone = np.bincount(i[keep & (best >= _CROWD)], minlength=len(own)) < _PARTNERS
-        if not alone.all(): kinds, own, signs = kinds[alone], own[alone], signs[:, alone]
-        if not len(own): return
+        likeness = flips.max(1)
+        keep = np.flatnonzero((likeness >= _PROPOSED) & (own[i] != j))
+        found.append((own[i[keep]], j[keep], likeness[keep], flips[keep].argmax(1)))
+        many = np.bincount(i[keep][likeness[keep] >= _CROWD], minlength=len(own)) >= _PARTNERS
+        crowd.append(own[many])
+        if many.any(): kinds, own, signs = kinds[~many], own[~many], signs[:, ~many]
+        if not len(own): break
+    return _best(*map(np.concatenate, zip(*found))), np.concatenate(crowd)
+
+# %% ../../nbs/api/13_data.duplicates.ipynb #duplk031
+_EVEN = .16  # of the waves, by which those down and those across may differ
 
 
-def _compare(kinds, own, filed, indexes):
-    "Pairs i, j, likeness, flip: for each photo those it is most like; and which are in a crowd."
-    found = map(np.concatenate, zip(*_alike(kinds, own, filed, indexes)))
-    pairs = pd.DataFrame(dict(zip(('i', 'j', 'likeness', 'flip', 'index'), found)))
-    near = pairs[pairs.likeness >= _CROWD].groupby(['i', 'index']).size()
-    crowd = near[near >= _PARTNERS].index.get_level_values(0).unique().to_numpy()
-    pairs = pairs.drop(columns='index').drop_duplicates(['i', 'j'])
-    pairs = pairs.sort_values(['likeness', 'i', 'j'], ascending=[False, True, True])
-    return pairs[pairs.groupby('i').cumcount() < _PARTNERS], crowd
+def _turned(kinds):
+    "The waves of the same looks, turned over the diagonal."
+    n, side = len(kinds), _N//2
+    return kinds.reshape(n, 2, 2, side, side).transpose(0, 2, 1, 4, 3).reshape(kinds.shape)
+
+
+def _lean(kinds):
+    "n: by how much the waves down are stronger than those across, -1 to 1."
+    across, down = (np.einsum('nd,nd->n', kinds[:, kind], kinds[:, kind]) for kind in (1, 2))
+    return (down - across)/(down + across + 1e-9)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0018
-def _turned(waves): return waves.reshape(-1, _N, _N).transpose(0, 2, 1).reshape(waves.shape)
-
-
 def _cut(x, share):
     zoom = _zoom(share*LOOK_SIDE, (1 - share)*LOOK_SIDE)
     return zoom @ x @ zoom.T
 
 
-def _ways(x):
-    "Yield cut (share; -1: without frame), turned (0 or 1), positions and waves by kind of looks."
+def _cuts(x):
+    "Yield cut (share; -1: without frame), positions and waves by kind of looks."
     at, inside = _unframed(x)
     cuts = ((share, np.arange(len(x)), _cut(x, share) if share else x) for share in _CUTS)
-    for cut, which, looks in (*cuts, (-1., at, inside)):
-        waves = _waves(looks)
-        yield from ((cut, turned, which, _by_kind(w)) for turned, w in enumerate((waves, _turned(waves))))
+    for cut, which, looks in (*cuts, (-1., at, inside)): yield cut, which, _by_kind(_waves(looks))
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
-_LARGE = 200_000  # photos
-
-
-def _searched(n, cut, turned):
-    "The cabinets in which cut or turned photos are sought: every second one where there are many photos."
-    return range(0, _INDEXES, 2 if n > _LARGE and (cut or turned) else 1)
+_LARGE, _FEW = 200_000, 10  # photos; the cabinets for more than these
 
 
 def _in_blocks(search, n, label, size=1024):
@@ -301,42 +306,57 @@ def _dots(looks):
 
 
 class _Filed:
-    "Photos that are not flat, in their cabinets, by their waves; `at` are their positions among all."
+    "Photos by their waves, laid alike; those `at` some positions, which are not flat, are in cabinets."
     def __init__(self, looks):
-        self.kinds = np.empty((len(looks), 4, _PARTS), np.float16)
-        self.signs = np.empty((4, len(looks)), np.uint64)
-        _in_blocks(lambda part: self.take(part, looks[part]), len(looks), 'seeking copies')
+        n = len(looks)
+        self.kinds, self.signs = np.empty((n, 4, _PARTS), np.float16), np.empty((4, n), np.uint64)
+        self.turned = np.empty(n, bool)
+        _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies')
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
-        if len(self.at) < len(looks): self.kinds, self.signs = self.kinds[self.at], self.signs[:, self.at]
-        sort = lambda part: _cabinet(self.kinds, part.start)
-        self.cabinets = _in_blocks(sort, _INDEXES, 'sorting photos', 1) if len(self.at) else []
+        many = _INDEXES if len(self.at) <= _LARGE else _FEW
+        sort = lambda part: _cabinet(self.kinds, self.at, part.start)
+        self.cabinets = _in_blocks(sort, many, 'sorting photos', 1) if n else []
 
     def take(self, part, looks):
         kinds = _by_kind(_waves(_dots(looks)))
+        self.turned[part] = turned = _lean(kinds) < 0
+        kinds[turned] = _turned(kinds[turned])
         self.kinds[part], self.signs[:, part] = kinds, _signs(kinds)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk024
-def _search(part, looks, filed):
-    "Tables of pairs for a slice of the photos that are filed, one a way; a crowd is sought in one way alone."
-    found, crowd = [], []
-    for cut, turned, which, kinds in _ways(_dots(looks[filed.at[part]])):
-        rest = ~np.isin(which, crowd)
-        if not rest.any(): continue
-        indexes = _searched(len(filed.at), cut, turned)
-        pairs, own = _compare(kinds[rest], part.start + which[rest], filed, indexes)
-        found.append(pairs.assign(cut=cut, turned=turned))
-        if not (cut or turned): crowd = own - part.start
+_TURNED = np.array([0, 2, 1, 3])  # a flip, seen from over the diagonal
+
+
+def _found(pairs, cut, turned, filed):
+    "A table of pairs. Where the filed photo was turned to lie alike, both are turned back."
+    i, j, likeness, flip = pairs
+    back = filed.turned[j]
+    flip = np.where(back, _TURNED[flip], flip)
+    return pd.DataFrame(dict(i=i, j=j, likeness=likeness, flip=flip, cut=cut, turned=turned ^ back))
+
+
+def _search(at, looks, filed):
+    "Tables of pairs for the photos at some positions; a crowd is sought in one way alone."
+    found, crowd = [], np.zeros(len(at), bool)
+    for cut, which, kinds in _cuts(_dots(looks[at])):
+        lean = _lean(kinds)
+        for turned, laid, lies in ((0, kinds, lean >= -_EVEN), (1, _turned(kinds), lean <= _EVEN)):
+            rest = np.flatnonzero(lies & ~crowd[which])
+            if not len(rest): continue
+            pairs, own = _compare(laid[rest], at[which[rest]], filed)
+            found.append(_found(pairs, cut, turned, filed))
+            if cut == 0: crowd |= np.isin(at, own)
     return found
 
 
 def _proposed(looks):
     "Pairs of looks that may be copies, and how: columns i, j, turned, flip, cut (share; -1: without frame)."
     filed = _Filed(looks)
-    at, none = filed.at, pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
-    blocks = _in_blocks(lambda part: _search(part, looks, filed), len(at), 'comparing photos')
+    none = pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
+    search = lambda part: _search(filed.at[part], looks, filed)
+    blocks = _in_blocks(search, len(filed.at), 'comparing photos')
     pairs = [p for found in blocks for p in found]
     pairs = pd.concat(pairs, ignore_index=True) if pairs else none
-    pairs = pairs.assign(i=at[pairs.i], j=at[pairs.j])
     # two photos are as like each other both ways, but for rounding
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1),
                          likeness=pairs.likeness.round(3))
