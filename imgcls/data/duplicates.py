@@ -155,6 +155,8 @@ def _pairs(axes, many, mirrored):
 _ROOMS = np.random.default_rng(0).normal(size=(_INDEXES, 2, _PARTS, _PARTS))
 _ROOMS = np.linalg.qr(_ROOMS)[0].astype(np.float32)  # turned at random
 _ASKED = (0, 1), (0, 2), (1, 2)  # the kinds of a cabinet, in turn
+_PROBES = [(0, 0), (0, 1), (1, 0), (0, 3), (1, 1), (0, 2), (2, 0), (1, 3),  # of the two answers, the likeliest first
+           (0, 4), (1, 2), (2, 1), (1, 4), (2, 3), (2, 2), (2, 4)]
 
 
 def _project(axes, arrows):
@@ -162,23 +164,23 @@ def _project(axes, arrows):
     return np.concatenate([axes @ arrows[lo:lo+64].T for lo in range(0, len(arrows), 64)], axis=1)
 
 
-def _answer(kinds, index, which, probes):
-    "probes × n: numbers of pairs of axes, for the first or the second of the kinds of a cabinet."
+def _answer(kinds, index, which, many):
+    "many × n: numbers of pairs of axes, for the first or the second of the kinds of a cabinet."
     kind = _ASKED[index % len(_ASKED)][which]
-    axes = _nearest(_project(_ROOMS[index, which], kinds[:, kind]), 3 if probes < 4 else 4)
-    return _pairs(axes, probes, kind > 0)
+    axes = _nearest(_project(_ROOMS[index, which], kinds[:, kind]), 3 if many < 4 else 4)
+    return _pairs(axes, many, kind > 0)
 
 
-def _drawers(kinds, index, many):
-    "15 × n: the drawer of each photo, of so many (a power of two), then fourteen where its copies may lie."
-    a, b = _answer(kinds, index, 0, 3), _answer(kinds, index, 1, 5)
-    return ((a[:, None]*1261 + b) & (many-1)).reshape(15, -1)
+def _drawers(kinds, index, many, probes):
+    "probes × n: the drawer of each photo, of so many (a power of two), then those where its copies may lie."
+    a, b = _answer(kinds, index, 0, 3)*1261, _answer(kinds, index, 1, 5)
+    return np.stack([a[k] + b[m] for k, m in _PROBES[:probes]]) & (many-1)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk009
 def _cabinet(kinds, at, index):
     "The photos `at` these positions in the order of their drawers, and where each drawer begins."
-    many = 2**len(at).bit_length()
-    drawer = np.concatenate([_drawers(kinds[lo:lo+2048].astype(np.float32), index, many)[0]
+    many = 2**(len(at).bit_length() + 1)
+    drawer = np.concatenate([_drawers(kinds[lo:lo+2048].astype(np.float32), index, many, 1)[0]
                              for lo in range(0, len(kinds), 2048)])[at]
     begin = np.zeros(many + 1, np.int32)
     begin[1:] = np.bincount(drawer, minlength=many).cumsum()
@@ -188,16 +190,16 @@ def _cabinet(kinds, at, index):
 _TRIED = 100  # photos of a drawer
 
 
-def _met(kinds, index, order, begin):
+def _met(kinds, index, probes, order, begin):
     "Pairs (row of `kinds`, photo of a cabinet) that share a drawer."
-    drawer = _drawers(kinds, index, len(begin) - 1).ravel()
-    lo = begin[drawer]
-    count = np.minimum(begin[drawer + 1] - lo, _TRIED)
+    drawer = _drawers(kinds, index, len(begin) - 1, probes).ravel()
+    lo = begin.take(drawer)
+    count = np.minimum(begin.take(drawer + 1) - lo, _TRIED)
     full = np.flatnonzero(count)
     lo, count = lo[full], count[full]
     ends = count.cumsum(dtype=np.int32)
     at = np.repeat(lo - ends + count, count) + np.arange(len(ends) and ends[-1], dtype=np.int32)
-    return np.repeat((full % len(kinds)).astype(np.int32), count), order[at]
+    return np.repeat((full % len(kinds)).astype(np.int32), count), order.take(at)
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk015
 _SIGNS = np.random.default_rng(1).normal(size=(2, _PARTS, _PARTS))
@@ -249,7 +251,7 @@ def _compare(kinds, own, filed):
     "Pairs i, j, likeness, flip of photos `own` and photos that are filed; and which of them are in a crowd."
     signs, found, crowd = _signs(kinds), [], []
     for index, cabinet in enumerate(filed.cabinets):
-        i, j = _met(kinds, index, *cabinet)
+        i, j = _met(kinds, index, filed.probes, *cabinet)
         may = _by_signs(signs, filed.signs, i, j)
         i, j = i[may], j[may]
         flips = _by_flip(kinds, filed.kinds, i, j)
@@ -290,7 +292,8 @@ def _cuts(x):
     for cut, which, looks in (*cuts, (-1., at, inside)): yield cut, which, _by_kind(_waves(looks))
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0019
-_LARGE, _FEW = 200_000, 10  # photos; the cabinets for more than these
+_LARGE = 200_000  # photos
+_EFFORT = {False: (_INDEXES, len(_PROBES)), True: (12, 6)}  # cabinets and drawers in each; for a large set
 
 
 def _in_blocks(search, n, label, size=1024):
@@ -313,7 +316,7 @@ class _Filed:
         self.turned = np.empty(n, bool)
         _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies')
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
-        many = _INDEXES if len(self.at) <= _LARGE else _FEW
+        many, self.probes = _EFFORT[len(self.at) > _LARGE]
         sort = lambda part: _cabinet(self.kinds, self.at, part.start)
         self.cabinets = _in_blocks(sort, many, 'sorting photos', 1) if n else []
 
