@@ -161,7 +161,7 @@ _PROBES = [(0, 0), (0, 1), (1, 0), (0, 3), (1, 1), (0, 2), (2, 0), (1, 3),  # of
 
 def _project(axes, arrows):
     "axes × n: products, in pieces so small that the BLAS library starts no threads in our threads."
-    return np.concatenate([axes @ arrows[lo:lo+64].T for lo in range(0, len(arrows), 64)], axis=1)
+    return np.concatenate([axes @ arrows[lo:lo+96].T for lo in range(0, len(arrows), 96)], axis=1)
 
 
 def _answer(kinds, index, which, many):
@@ -339,7 +339,7 @@ def _found(pairs, cut, turned, filed):
 
 
 def _search(at, looks, filed):
-    "Tables of pairs for the photos at some positions; a crowd is sought in one way alone."
+    "A table of pairs for the photos at some positions; a crowd is sought in one way alone."
     found, crowd = [], np.zeros(len(at), bool)
     for cut, which, kinds in _cuts(_dots(looks[at])):
         lean = _lean(kinds)
@@ -349,7 +349,7 @@ def _search(at, looks, filed):
             pairs, own = _compare(laid[rest], at[which[rest]], filed)
             found.append(_found(pairs, cut, turned, filed))
             if cut == 0: crowd |= np.isin(at, own)
-    return found
+    return pd.concat(found, ignore_index=True)
 
 
 def _proposed(looks):
@@ -358,8 +358,8 @@ def _proposed(looks):
     none = pd.DataFrame(columns=['i', 'j', 'likeness', 'flip', 'cut', 'turned'], dtype=int)
     search = lambda part: _search(filed.at[part], looks, filed)
     blocks = _in_blocks(search, len(filed.at), 'comparing photos')
-    pairs = [p for found in blocks for p in found]
-    pairs = pd.concat(pairs, ignore_index=True) if pairs else none
+    del filed  # its memory is needed
+    pairs = pd.concat(blocks, ignore_index=True) if blocks else none
     # two photos are as like each other both ways, but for rounding
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1),
                          likeness=pairs.likeness.round(3))
@@ -367,21 +367,24 @@ def _proposed(looks):
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #d94a6066
 _TWICE = _cosines(LOOK_SIDE, 2*LOOK_SIDE).T @ _cosines(LOOK_SIDE, LOOK_SIDE)
-_MIDDLE = (LOOK_SIDE - 1)/2
+_MIDDLE, _FINE = (LOOK_SIDE - 1)/2, 2*LOOK_SIDE
 _GRID = (np.indices((LOOK_SIDE, LOOK_SIDE)).reshape(2, -1) - _MIDDLE).astype(np.float32)
 
 
-def _sample(x, stretch, shift):
-    "n × 1024: values of pictures at stretch·grid + shift, and which of these places lie inside."
-    side = 2*LOOK_SIDE
-    fine = (_TWICE @ x @ _TWICE.T).reshape(len(x), -1)
-    p = (stretch @ _GRID + shift[:, :, None] + _MIDDLE)*2 + .5
-    inside = ((p >= 0) & (p <= side - 1)).all(1)
-    p = np.clip(p, 0, side - 1.001)
+def _fine(x): return _TWICE @ x @ _TWICE.T
+
+
+def _sample(fine, stretch, shift):
+    "n × 1024: values of fine pictures at stretch·grid + shift, and which of these places lie inside."
+    p = 2*stretch @ _GRID + (2*(shift + _MIDDLE) + .5)[:, :, None]
+    inside = ((p >= 0) & (p <= _FINE - 1)).all(1)
+    p = np.clip(p, 0, _FINE - 1.001)
     k = p.astype(np.int32)
-    (y, x), at = np.moveaxis(p - k, 1, 0), k[:, 0]*side + k[:, 1]
-    a, b, c, d = (np.take_along_axis(fine, at + step, 1) for step in (0, 1, side, side + 1))
-    return (a*(1 - x) + b*x)*(1 - y) + (c*(1 - x) + d*x)*y, inside
+    (y, x), at = np.moveaxis(p - k, 1, 0), k[:, 0]*_FINE + k[:, 1]
+    at += np.arange(len(fine), dtype=np.int32)[:, None]*_FINE**2
+    a, b, c, d = (fine.take(at + step) for step in (0, 1, _FINE, _FINE + 1))
+    top, bottom = a + (b - a)*x, c + (d - c)*x
+    return top + (bottom - top)*y, inside
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #58701708
 _LEVER = 10  # dots: a stretch moves the dots at this distance as far as a shift does
@@ -404,9 +407,9 @@ def _step(values, inside, target, slopes):
 # %% ../../nbs/api/13_data.duplicates.ipynb #dupl0022
 def _aligned(x, target, stretch, steps=5):
     "Stretch (n × 2 × 2) and shift (n × 2) that lay pictures over their targets."
-    shift, slopes = np.zeros((len(x), 2), np.float32), _slopes(target)
+    shift, slopes, fine = np.zeros((len(x), 2), np.float32), _slopes(target), _fine(x)
     for _ in range(steps):
-        values, inside = _sample(x, stretch, shift)
+        values, inside = _sample(fine, stretch, shift)
         d = _step(values, inside, target.reshape(len(x), -1), slopes)
         stretch = stretch @ np.linalg.inv(np.eye(2) + d[:, :, :2])
         shift = shift - (stretch @ d[:, :, 2:])[:, :, 0]
@@ -428,7 +431,7 @@ def _agree(x, target, cut):
     "n: correlation of the fine detail of pictures with that of their targets, once they are aligned."
     stretch = np.eye(2, dtype=np.float32)*(1 - 2*np.maximum(cut, 0))[:, None, None].astype(np.float32)
     stretch, shift = _aligned(_local(x), _local(target), stretch)
-    a, inside = _sample(_detail(x), stretch, shift)
+    a, inside = _sample(_fine(_detail(x)), stretch, shift)
     b = _detail(target).reshape(len(x), -1)
     dot = lambda u, v: (u*v*inside).sum(1)
     return dot(a, b)/np.sqrt(dot(a, a)*dot(b, b) + 1e-9)
@@ -443,7 +446,7 @@ def _agreement(looks, pairs):
         if framed.any(): own[framed] = _unframed(own[framed])[1]
         laid = _laid(own, p.turned.to_numpy(), p.flip.to_numpy())
         return _agree(laid, target, p.cut.to_numpy())
-    return np.concatenate([np.empty(0), *_in_blocks(agree, len(pairs), 'comparing the dots', 64)])
+    return np.concatenate([np.empty(0), *_in_blocks(agree, len(pairs), 'comparing the dots', 32)])
 
 # %% ../../nbs/api/13_data.duplicates.ipynb #duplk026
 def _twins(number):
