@@ -8,6 +8,7 @@ __all__ = ['near_duplicates', 'merge_copies']
 # %% ../../nbs/api/14_data.duplicates.ipynb #49c9cb44
 import math
 import os
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -74,7 +75,7 @@ def _drawers(kinds, index, many, probes):
 # %% ../../nbs/api/14_data.duplicates.ipynb #duplk009
 def _cabinet(kinds, at, index):
     "The photos `at` these positions in the order of their drawers, and where each drawer begins."
-    many = 2**(len(at).bit_length() + 1)
+    many = 2**len(at).bit_length()
     drawer = np.concatenate([_drawers(kinds[lo:lo+2048].astype(np.float32), index, many, 1)[0]
                              for lo in range(0, len(kinds), 2048)])[at]
     begin = np.zeros(many + 1, np.int32)
@@ -142,11 +143,11 @@ def _best(i, j, likeness, flip):
     return i[best], j[best], likeness[best], flip[best]
 
 
-def _compare(kinds, own, filed):
-    "Pairs i, j, likeness, flip of photos `own` and photos that are filed; and which of them are in a crowd."
+def _compare(kinds, own, filed, cabinets):
+    "Pairs i, j, likeness, flip of photos `own` and those in some cabinets; and which of them are in a crowd."
     signs, found, crowd = _signs(kinds), [], []
-    for index, cabinet in enumerate(filed.cabinets):
-        i, j = _met(kinds, index, filed.probes, *cabinet)
+    for index, cabinet in enumerate(filed.cabinets[:cabinets]):
+        i, j = _met(kinds, index, filed.effort.drawers, *cabinet)
         may = _by_signs(signs, filed.signs, i, j)
         i, j = i[may], j[may]
         flips = _by_flip(kinds, filed.kinds, i, j)
@@ -160,9 +161,6 @@ def _compare(kinds, own, filed):
     return _best(*map(np.concatenate, zip(*found))), np.concatenate(crowd)
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #duplk031
-_EVEN = .16  # of the waves, by which those down and those across may differ
-
-
 def _turned(kinds):
     "The waves of the same looks, turned over the diagonal."
     n, side = len(kinds), math.isqrt(PARTS)
@@ -176,7 +174,8 @@ def _lean(kinds):
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #dupl0019
 _LARGE = 200_000  # photos
-_EFFORT = {False: (_INDEXES, len(_PROBES)), True: (12, 6)}  # cabinets and drawers in each; for a large set
+_Effort = namedtuple('_Effort', 'cabinets if_cut drawers even')  # `even`: a lean that is in doubt
+_FULL, _LESS = _Effort(_INDEXES, _INDEXES, len(_PROBES), 1), _Effort(_INDEXES, 12, 6, .16)
 
 
 def _in_blocks(search, n, label, size=1024):
@@ -194,9 +193,9 @@ class _Filed:
         self.turned = np.empty(n, bool)
         _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies')
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
-        many, self.probes = _EFFORT[len(self.at) > _LARGE]
+        self.effort = _FULL if len(self.at) <= _LARGE else _LESS
         sort = lambda part: _cabinet(self.kinds, self.at, part.start)
-        self.cabinets = _in_blocks(sort, many, 'sorting photos', 1) if n else []
+        self.cabinets = _in_blocks(sort, self.effort.cabinets, 'sorting photos', 1) if n else []
 
     def take(self, part, looks):
         kinds = waves(dots(looks))
@@ -218,13 +217,13 @@ def _found(pairs, cut, turned, filed):
 
 def _search(at, looks, filed):
     "A table of pairs for the photos at some positions; a crowd is sought in one way alone."
-    found, crowd = [], np.zeros(len(at), bool)
+    found, crowd, effort = [], np.zeros(len(at), bool), filed.effort
     for cut, which, kinds in cuts(dots(looks[at])):
-        lean = _lean(kinds)
-        for turned, laid, lies in ((0, kinds, lean >= -_EVEN), (1, _turned(kinds), lean <= _EVEN)):
-            rest = np.flatnonzero(lies & ~crowd[which])
+        lean, cabinets = _lean(kinds), effort.if_cut if cut else effort.cabinets
+        for turned, laid, sign in ((0, kinds, 1), (1, _turned(kinds), -1)):
+            rest = np.flatnonzero((sign*lean >= -effort.even) & ~crowd[which])
             if not len(rest): continue
-            pairs, own = _compare(laid[rest], at[which[rest]], filed)
+            pairs, own = _compare(laid[rest], at[which[rest]], filed, cabinets)
             found.append(_found(pairs, cut, turned, filed))
             if cut == 0: crowd |= np.isin(at, own)
     return pd.concat(found, ignore_index=True)
