@@ -27,7 +27,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from imgcls.data import duplicates
 from imgcls.data.datasets import fetch_dataset
 from imgcls.data.decode import decode
-from imgcls.data.duplicates import LOOK_SIDE, look, near_duplicates
+from imgcls.data.duplicates import near_duplicates
+from imgcls.data.looks import LOOK_SIDE, _cut, cuts, dots, look, waves
 
 
 def saved(img, fmt='JPEG', **how):
@@ -117,7 +118,7 @@ COPIES = {  # of looks
     'as it is': lambda x, r: x.astype(float), 'noise 6': _noisy(6), 'noise 15': _noisy(15),
     'darker': lambda x, r: x*.6 + 10, 'mirrored': lambda x, r: x[:, :, ::-1] + r.normal(0, 6, x.shape),
     'turned': lambda x, r: x.transpose(0, 2, 1)[:, ::-1] + r.normal(0, 6, x.shape),
-    **{f'cut {s:.0%}': lambda x, r, s=s: duplicates._cut(x.astype(np.float32), s) for s in (.03, .06, .1)}}
+    **{f'cut {s:.0%}': lambda x, r, s=s: _cut(x.astype(np.float32), s) for s in (.03, .06, .1)}}
 CROWDS = {
     'equal': lambda x, n, r: np.repeat(x[:1], n, 0).astype(float),
     'alike': lambda x, n, r: x[1] + r.normal(0, 3, (n, 32, 32)),
@@ -137,17 +138,19 @@ def _bytes(x): return [m.tobytes() for m in x.round().clip(0, 255).astype(np.uin
 
 def in_full(looks, pairs):
     "Which of some pairs of looks are found when each is compared in all ways."
-    x = {k: duplicates._dots(looks[pairs[:, k]]) for k in (0, 1)}
+    x = {k: dots(looks[pairs[:, k]]) for k in (0, 1)}
     found = np.zeros(len(pairs), bool)
     tried = []
     for a, b in ((0, 1), (1, 0)):
-        target = duplicates._by_kind(duplicates._waves(x[b]))
-        for cut, turned, which, kinds in duplicates._ways(x[a]):
-            flips = np.einsum('nkd,nkd->nk', kinds, target[which]) @ duplicates._FLIPS.T
+        target = waves(x[b])
+        for cut, which, kinds in cuts(x[a]):
             i, j = (pairs[which, k] for k in (a, b))
-            tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
-                                           flip=flips.argmax(1), likeness=flips.max(1))))
-    best = pd.concat(tried).sort_values('likeness', ascending=False, kind='stable').drop_duplicates('pair')
+            for turned, own in enumerate((kinds, duplicates._turned(kinds))):
+                flips = np.einsum('nkd,nkd->nk', own, target[which]) @ duplicates._FLIPS.T
+                tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
+                                               flip=flips.argmax(1), likeness=flips.max(1).round(3))))
+    best = pd.concat(tried).sort_values(['likeness', 'i'], ascending=[False, True], kind='stable')
+    best = best.drop_duplicates('pair')
     best = best[best.likeness >= duplicates._PROPOSED]
     found[best.pair[duplicates._agreement(looks, best) >= duplicates._ALIKE]] = True
     return found
@@ -167,7 +170,7 @@ def many(file, n):
     looks += [m.tobytes() for m in _mixed(base, n - len(looks), r)]
     names = [f'{i:07}' for i in range(n)]
     rows = pd.DataFrame(dict(path=names, sha256=names, look=looks))
-    del looks, names
+    del base, looks, names
     start, cpu = time.perf_counter(), time.process_time()
     pairs = near_duplicates(rows)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -346,7 +346,7 @@ def _sixteen(path):
 
 def about_colours(
     paths: list[str],  # photos
-    looks: list[bytes],  # their grey values, from `data.duplicates.look`
+    looks: list[bytes],  # their grey values, from `data.looks.look`
 ) -> list[str]:  # no more than one note
     "Say how many photos with 16 bits a colour are nearly black, as 12 bits stored in 16 are."
     dark = [p for p, look in zip(paths, looks) if max(look) <= 255/15 and _sixteen(p)]

@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 from imgcls.data import duplicates
 from imgcls.data.decode import decode
-from imgcls.data.duplicates import look, look_at, near_duplicates
+from imgcls.data.duplicates import near_duplicates
+from imgcls.data.looks import cuts, dots, look, look_at, waves
 
 
 def scene(n, size=(224, 168)):
@@ -118,13 +119,14 @@ def test_a_png_of_a_jpeg_is_found(pics):
 
 def in_full(looks):
     "The pairs that are found when each photo is compared with each other one, in all ways."
-    x, found = duplicates._dots(looks), []
-    target = duplicates._by_kind(duplicates._waves(x))
-    for cut, turned, which, kinds in duplicates._ways(x):
-        flips = np.einsum('ikd,jkd->ijk', kinds, target) @ duplicates._FLIPS.T
-        i, j = np.nonzero(flips.max(2) >= duplicates._PROPOSED)
-        found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(3), cut=cut,
-                                       flip=flips.argmax(2)[i, j], turned=turned)))
+    x, found = dots(looks), []
+    target = waves(x)
+    for cut, which, kinds in cuts(x):
+        for turned, own in enumerate((kinds, duplicates._turned(kinds))):
+            flips = np.einsum('ikd,jkd->ijk', own, target) @ duplicates._FLIPS.T
+            i, j = np.nonzero(flips.max(2) >= duplicates._PROPOSED)
+            found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(3), cut=cut,
+                                           flip=flips.argmax(2)[i, j], turned=turned)))
     pairs = pd.concat(found, ignore_index=True)
     pairs = pairs[pairs.i != pairs.j]
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
