@@ -236,11 +236,11 @@ def test_use_gets_every_usable_photo_once(animals):
     rows = list_photos(animals)[0]
     got, threads = {}, set()
 
-    def use(i, sha, img):
+    def use(i, facts, x):
         threads.add(threading.current_thread())
-        got.setdefault(i, []).append((sha, img.size, img.mode))
+        got.setdefault(i, []).append((facts[0], x.shape))
 
-    t, _ = check_photos(rows, use=use, workers=3)
+    t, _ = check_photos(rows, use=use, workers=3, cut=np.array)
     assert sorted(got) == [i for i, p in enumerate(rows.path) if not p.endswith('bad.jpg')]
     assert all(len(v) == 1 for v in got.values()) and threading.main_thread() not in threads
     assert [got[i][0][0] for i in sorted(got)] == t.sha256.tolist()
@@ -249,25 +249,15 @@ def test_use_gets_every_usable_photo_once(animals):
 def test_errors_of_use(animals):
     rows = list_photos(animals)[0]
 
-    def refuse(i, sha, img):
+    def refuse(i, facts, x):
         if i % 2: raise PhotoError(Reason.TOO_SMALL, 'too small for this net')
 
-    t, left_out = check_photos(rows, use=refuse)
+    t, left_out = check_photos(rows, use=refuse, cut=np.array)
     assert len(t) == 11
     assert set(left_out.reason) == {'too small'} and set(left_out.text) == {'too small for this net'}
 
-    def full(i, sha, img): raise OSError(28, 'No space left on device')
-    with pytest.raises(OSError, match='No space'): check_photos(rows, use=full)
-
-
-def test_few_photos_are_under_way_at_once():
-    # a slow consumer must hold back the readers, or else memory grows with the number of photos
-    started = []
-    results = table._in_portions(lambda i: started.append(i), 10_000, workers=2)
-    next(results)
-    time.sleep(.1)
-    assert len(started) <= 5*16
-    results.close()
+    def full(i, facts, x): raise OSError(28, 'No space left on device')
+    with pytest.raises(OSError, match='No space'): check_photos(rows, use=full, cut=np.array)
 
 
 def test_known_photos_are_not_decoded(animals, monkeypatch):
@@ -286,7 +276,7 @@ def test_looks_do_not_depend_on_the_side(tmp_path, pics):
     rows = list_photos(tmp_path)[0]
     plain = check_photos(rows)[0]
     for side in (None, 40, 224):
-        t = check_photos(rows, use=lambda *a: None, side=side)[0]
+        t = check_photos(rows, use=lambda *a: None, side=side, cut=np.array)[0]
         assert t.look.tolist() == plain.look.tolist() and set(t.width) == {700}
 
 
