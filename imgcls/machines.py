@@ -332,7 +332,13 @@ class _Copies:
         self.memory = mmap.mmap(-1, 1 + 2*n*size*room)
         for i in range(2*n): self.free.put(1 + i*size*room)
         self.pool = ProcessPoolExecutor(n, get_context('fork'), _enlist, (do, items, self.memory))
-        with _no_ctrl_c(), quiet(DeprecationWarning): self.pool.submit(os.getpid)  # all of them start now
+        with _no_ctrl_c(), quiet(DeprecationWarning):
+            try: self.pool.submit(os.getpid)  # all of them start now
+            except OSError:
+                for p in self.pool._processes.values():
+                    p.kill()
+                    p.join()
+                raise
 
     def __call__(self, lo, hi):
         "What `do` makes of some items."
