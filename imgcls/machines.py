@@ -294,7 +294,6 @@ def _enlist(*work):
     _work = work
     gc.freeze()
     sys.stdout = sys.stderr = None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch := sys.modules.get('torch'): torch.set_num_threads(1)
@@ -376,7 +375,7 @@ def in_portions(
 ) -> Iterator[tuple[int, object]]:  # position and result of each item, as they come
     "Do something with each of many items, in threads or in processes."
     n = _processes(len(items))
-    size = max(1, min(16, len(items)//(4*(n or threads)), 3_000_000//max(1, room)))
+    size = max(1, min(32 if n else 16, len(items)//(4*(n or threads)), 5_000_000//max(1, room)))
     copies = _copies(n, do, items, size, room)  # before a bar is drawn
 
     def work(lo):

@@ -1,4 +1,5 @@
 """Work in portions, by threads or by copies of this process: the same results, and nothing stays behind."""
+import gc
 import mmap
 import multiprocessing
 import os
@@ -25,11 +26,6 @@ def draw(n):
 
 
 def content(i, n, x): return n, x.shape, x.tobytes()
-
-
-def slow(n):
-    time.sleep(.01)
-    return draw(n)
 
 
 # ---- who does the work
@@ -100,7 +96,7 @@ def test_few_portions_are_under_way_at_once(both):
     results = in_portions(start, range(10_000), threads=2)
     next(results)
     time.sleep(.2)
-    assert 0 < sum(started[:]) <= 10*16
+    assert 0 < sum(started[:]) <= 10*32
     results.close()
 
 
@@ -113,8 +109,12 @@ def test_an_error_ends_the_work(both, where):
         for _ in in_portions(*((fail,) if where == 'do' else (draw,)), range(10_000), fail, room=18): pass
 
 
-def test_who_stops_early_leaves_nothing(both):
-    results = in_portions(slow, range(10_000), room=18, threads=2)
+@linux
+def test_who_stops_early_waits_for_no_more_than_a_photo(processes):
+    def slow(n):
+        time.sleep(.2*(n > 40))
+        return n, None
+    results = in_portions(slow, range(10_000))
     next(results)
     start = time.monotonic()
     results.close()
@@ -138,6 +138,44 @@ def test_a_killed_process_is_replaced_by_threads(processes, monkeypatch, at):
     assert got == {i: content(i, *draw(i)) if i % 5 else i for i in range(300)}
     assert sorted(used) == [i for i in range(300) if i % 5], 'used twice, or not at all'
     assert len(said) == 1 and 'was killed; threads take over' in said[0][1]
+
+
+@linux
+def test_what_a_program_does_when_it_is_told_to_end_is_not_done_by_processes(processes):
+    "The others are told to end when one of them was killed."
+    here, before = os.getpid(), signal.signal(signal.SIGTERM, lambda *a: time.sleep(30))
+    def do(n):
+        if os.getpid() != here: os.kill(os.getpid(), signal.SIGKILL) if n == 40 else time.sleep(.01)
+        return n, None
+    start = time.monotonic()
+    try: assert len([*in_portions(do, range(100))]) == 100
+    finally: signal.signal(signal.SIGTERM, before)
+    assert time.monotonic()-start < 10
+
+
+class Ring:
+    "Garbage that notes where it is cleared away."
+    def __init__(self, note): self.me, self.note, self.home = self, note, os.getpid()
+    def __del__(self): self.note[0] |= self.home != os.getpid()
+
+
+@linux
+def test_processes_clear_nothing_away(processes):
+    "It may belong to a graphics card."
+    note, on = mmap.mmap(-1, 1), gc.isenabled()
+    gc.disable()
+    try:
+        Ring(note)
+        assert len([*in_portions(lambda n: (gc.collect(), None), range(50))]) == 50
+    finally:
+        if on: gc.enable()
+    assert note[0] == 0
+
+
+@linux
+def test_processes_say_nothing(processes, capfd):
+    assert len([*in_portions(lambda n: (print(n, flush=True), None), range(50))]) == 50
+    assert capfd.readouterr() == ('', '')
 
 
 @linux
