@@ -301,11 +301,12 @@ def _enlist(*work):
 # %% ../nbs/api/07_machines.ipynb #pt000006
 def _portion(lo, hi, at):
     "What a copy makes of some items: results, and the shapes of the arrays that lie from `at` on."
-    (do, items, memory), out = _work, []
+    (do, items, memory, room), out = _work, []
     for item in items[lo:hi]:
         if memory[0]: break
         result, x = do(item)
         if x is not None:
+            if x.nbytes > room: raise ValueError(f'an array of {x.nbytes} bytes; there is room for {room}')
             memory[at:at+x.nbytes] = x.tobytes()
             at += x.nbytes
         out.append((result, None if x is None else x.shape))
@@ -330,7 +331,7 @@ class _Copies:
         self.using, self.free = threading.Semaphore(n), SimpleQueue()
         self.memory = mmap.mmap(-1, 1 + 2*n*size*room)
         for i in range(2*n): self.free.put(1 + i*size*room)
-        self.pool = ProcessPoolExecutor(n, get_context('fork'), _enlist, (do, items, self.memory))
+        self.pool = ProcessPoolExecutor(n, get_context('fork'), _enlist, (do, items, self.memory, room))
         with _no_ctrl_c(), quiet(DeprecationWarning):
             try: self.pool.submit(os.getpid)  # all of them start now
             except OSError:
@@ -351,8 +352,8 @@ class _Copies:
         finally: self.free.put(at)
 
     def _tell(self):
-        told, self.told = self.told, True
-        if not told: step('Going on', 'a process that read photos was killed; threads take over')
+        if not self.told: step('Going on', 'a process that read photos was killed; threads take over')
+        self.told = True
 
     def end(self):
         self.memory[0] = 1
@@ -369,12 +370,12 @@ def in_portions(
     do: Callable,  # of an item, perhaps in another process, to (result, uint8 array or None)
     items: Sequence,  # what there is to do
     use: Callable | None = None,  # of (position, result, array), in this process, to another result
-    room: int = 0,  # the most bytes that an array has
+    room: int = 0,  # the most bytes that an array has; where that is not known, threads do it
     threads: int = 1,  # where threads do it
     begin: Callable | None = None,  # called first in each thread
 ) -> Iterator[tuple[int, object]]:  # position and result of each item, as they come
     "Do something with each of many items, in threads or in processes."
-    n = _processes(len(items))
+    n = _processes(len(items)) if room or not use else 0
     size = max(1, min(32 if n else 16, len(items)//(4*(n or threads)), 5_000_000//max(1, room)))
     copies = _copies(n, do, items, size, room)  # before a bar is drawn
 

@@ -75,6 +75,15 @@ def test_where_it_is_done(both):
     assert (os.getpid() in pids) == (both == 'threads')
 
 
+@linux
+def test_arrays_without_room(processes):
+    "Threads do the work where nobody said how large the arrays are; larger ones than was said are an error."
+    pids = {pid for _, pid in in_portions(lambda n: (os.getpid(), draw(1)[1]), range(50), lambda i, pid, x: pid)}
+    assert pids == {os.getpid()}
+    with pytest.raises(ValueError, match='an array of 18 bytes; there is room for 17'):
+        for _ in in_portions(draw, range(50), content, room=17): pass
+
+
 def test_arrays_stay_as_they_were(both):
     "The memory in which they come is used again and again."
     kept = {}
@@ -124,12 +133,12 @@ def test_who_stops_early_waits_for_no_more_than_a_photo(processes):
 # ---- faults
 
 @linux
-@pytest.mark.parametrize('at', [0, 3, 250])
+@pytest.mark.parametrize('at', [0, 3, 70])
 def test_a_killed_process_is_replaced_by_threads(processes, monkeypatch, at):
     here, used, said = os.getpid(), [], []
     monkeypatch.setattr(machines, 'step', lambda *words: said.append(words))
     def do(n):
-        if n == at and os.getpid() != here: os.kill(os.getpid(), signal.SIGKILL)
+        if os.getpid() != here: os.kill(os.getpid(), signal.SIGKILL) if n == at else time.sleep(.005)
         return draw(n)
     def use(i, *rest):
         used.append(i)
@@ -170,6 +179,12 @@ def test_processes_clear_nothing_away(processes):
     finally:
         if on: gc.enable()
     assert note[0] == 0
+
+
+@linux
+def test_processes_never_hear_of_ctrl_c(processes):
+    deaf = lambda: signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert {d for _, d in in_portions(lambda n: (deaf(), None), range(50))} == {True} and not deaf()
 
 
 @linux

@@ -91,7 +91,7 @@ def check_photos(
     known: dict | None = None,  # sha256 → (width, height, look) of photos that are not decoded and not used
     label: str = 'reading photos',  # of the progress bar
     cut: Callable | None = None,  # of a decoded photo to a uint8 array, perhaps in another process
-    room: int = 0,  # the most bytes that such an array has
+    room: int = 0,  # the most bytes that such an array has; 0: threads do it
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with the facts above; skipped files
     "Read each photo once; a `PhotoError`, also one of `use`, leaves it out, any other error ends the work."
     paths = rows.path.tolist()
