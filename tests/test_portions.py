@@ -78,8 +78,8 @@ def test_where_it_is_done(both):
 @linux
 def test_arrays_without_room(processes):
     "Threads do the work where nobody said how large the arrays are; larger ones than was said are an error."
-    pids = {pid for _, pid in in_portions(lambda n: (os.getpid(), draw(1)[1]), range(50), lambda i, pid, x: pid)}
-    assert pids == {os.getpid()}
+    def whose(n): return os.getpid(), draw(1)[1]
+    assert {pid for _, pid in in_portions(whose, range(50), lambda i, pid, x: pid)} == {os.getpid()}
     with pytest.raises(ValueError, match='an array of 18 bytes; there is room for 17'):
         for _ in in_portions(draw, range(50), content, room=17): pass
 
