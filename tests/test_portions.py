@@ -130,6 +130,16 @@ def test_who_stops_early_waits_for_no_more_than_a_photo(processes):
     assert time.monotonic()-start < 1
 
 
+@linux
+def test_who_stops_early_uses_no_more(processes):
+    def use(i, n, x): time.sleep(.1)
+    results = in_portions(draw, range(10_000), use, room=18)
+    next(results)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic()-start < 1
+
+
 # ---- faults
 
 @linux
