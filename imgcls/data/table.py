@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -47,66 +47,66 @@ from imgcls.data.split import (
     training_order,
 )
 from .split import class_weights as weights_of
+from ..machines import in_portions
 
 # %% ../../nbs/api/16_data.table.ipynb #85ce8644
 _FACTS = ['sha256', 'width', 'height', 'look', 'taken', 'camera', 'span']
 
 
-def _check_one(i, path, use, side, known, span):
-    "The facts about one photo, or why it can't be used; its `Extremes` where its span must be known first."
+def _check_one(path, span, side, known, cut):
+    """The facts about one photo and what `cut` makes of it, None where it was known.
+
+    Or why it can't be used; or its `Extremes` where its span must be known first."""
     try:
         data = read_photo(path)
-        if not span and (found := extremes(data)): return found
+        if not span and (found := extremes(data)): return found, None
         sha = hashlib.sha256(data + span.encode()).hexdigest()  # of what is seen, which depends on the span
-        if sha in known: return sha, *known[sha], *taken(data), span
+        if sha in known: return (sha, *known[sha], *taken(data), span), None
         img = decode(data, side, span)
-        img.info['look'] = look_at(data, img, side)
-        if use: use(i, sha, img)
-    except PhotoError as e: return skipped(path, e.reason, str(e))
-    return sha, *img.info['size'], img.info['look'], *taken(data), span
-
-# %% ../../nbs/api/16_data.table.ipynb #da66135d
-def _in_portions(f, n, workers, size=16):
-    "Yield (i, f(i)) for i below n as they come from the threads, with few portions under way."
-    running, pool = set(), ThreadPoolExecutor(workers)
-    work = lambda lo: [(i, f(i)) for i in range(lo, min(lo + size, n))]
-    try:
-        for lo in range(0, n, size):
-            running.add(pool.submit(work, lo))
-            if len(running) < 2*workers: continue
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for d in done: yield from d.result()
-        for d in running: yield from d.result()
-    finally: pool.shutdown(cancel_futures=True)
+        look = look_at(data, img, side)
+        return (sha, *img.info['size'], look, *taken(data), span), cut(img) if cut else None
+    except PhotoError as e: return skipped(path, e.reason, str(e)), None
 
 # %% ../../nbs/api/16_data.table.ipynb #span0002
-def _facts(rows, one, workers, label):
-    "What `one(i, span)` returns for each photo, and the largest value of those with more than 8 bits."
-    facts, spans = [None]*len(rows), rows.span.tolist() if 'span' in rows else ['']*len(rows)
+def _facts(rows, ask, label):
+    "What `ask` finds for each path and span, and the largest value of those with more than 8 bits."
+    facts, paths = [None]*len(rows), rows.path.tolist()
+    spans = rows.span.tolist() if 'span' in rows else ['']*len(rows)
 
-    def ask(which, label):
-        results = _in_portions(lambda k: one(which[k], spans[which[k]]), len(which), workers)
-        for k, fact in progress(results, len(which), label): facts[which[k]] = fact
-    ask(range(len(rows)), label)
+    def fill(which, label):
+        with closing(ask(which, [(paths[i], spans[i]) for i in which])) as results:
+            for k, fact in progress(results, len(which), label): facts[which[k]] = fact
+    fill(range(len(rows)), label)
     deep = {i: f for i, f in enumerate(facts) if isinstance(f, Extremes)}
-    spans = dict.fromkeys(deep, span_of([*deep.values()]))
-    if deep: ask([*deep], 'reading grey photos once more')
+    span = span_of([*deep.values()])
+    for i in deep: spans[i] = span
+    if deep: fill([*deep], 'reading grey photos once more')
     return facts, [deep[i].high if i in deep else np.nan for i in range(len(rows))]
 
 # %% ../../nbs/api/16_data.table.ipynb #88c9e8cd
 def check_photos(
     rows: pd.DataFrame,  # photos with path, from `list_photos`
-    use: Callable | None = None,  # called in a thread as use(position in `rows`, sha256, decoded photo)
+    use: Callable | None = None,  # called in a thread as use(position in `rows`, facts, what `cut` made)
     side: int | None = None,  # pixels that `use` needs on the short side; larger JPEGs come smaller
     workers: int | None = None,  # threads; one a core when None
     known: dict | None = None,  # sha256 → (width, height, look) of photos that are not decoded and not used
     label: str = 'reading photos',  # of the progress bar
+    cut: Callable | None = None,  # of a decoded photo to a uint8 array, perhaps in another process
+    room: int = 0,  # the most bytes that such an array has; 0: threads do it
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # usable rows with the facts above; skipped files
     "Read each photo once; a `PhotoError`, also one of `use`, leaves it out, any other error ends the work."
-    paths, known = rows.path.tolist(), known or {}
-    if use is None: side = LOOK_SIDE
-    one = lambda i, span: _check_one(i, paths[i], use, side, known, span)
-    facts, peaks = _facts(rows, one, workers or min(os.cpu_count() or 1, 16), label)
+    paths = rows.path.tolist()
+    one = lambda photo: _check_one(*photo, side if cut else LOOK_SIDE, known or {}, cut)
+
+    def used(i, facts, x):
+        try: use(i, facts, x)
+        except PhotoError as e: return skipped(paths[i], e.reason, str(e))
+        return facts
+
+    def ask(which, photos):
+        how = dict(room=room, threads=workers or min(os.cpu_count() or 1, 16))
+        return in_portions(one, photos, lambda k, facts, x: used(which[k], facts, x), **how)
+    facts, peaks = _facts(rows, ask, label)
     bad = [f for f in facts if isinstance(f, Skipped)]
     good = [f for f in facts if not isinstance(f, Skipped)]
     found = pd.DataFrame(good, columns=_FACTS)

@@ -216,13 +216,18 @@ def _forward(self: Features, x):
 
 # %% ../../nbs/api/24_training.features.ipynb #87701f19
 @patch
-def _use(self: Features, i, sha, img):
-    "Collect photos; the thread that completes a batch sends it through the body."
+def _cut(self: Features, img):
+    "The part of a photo that counts, no larger than the body wants it: large photos don't wait in memory."
     x = cut_out(img, self.method)
-    if max(x.shape) > self.res:  # now, so that large photos don't wait in memory
-        x = resize([x], self.res, self.body.weights.resample)[0].permute(1, 2, 0).numpy()
+    if max(x.shape) <= self.res: return x
+    return resize([x], self.res, self.body.weights.resample)[0].permute(1, 2, 0).numpy()
+
+
+@patch
+def _use(self: Features, i, facts, x):
+    "Collect photos; the thread that completes a batch sends it through the body."
     with self._lock:
-        self._waiting.append(((sha, *img.info['size'], img.info['look']), x))
+        self._waiting.append((facts[:4], x))
         if len(self._waiting) < self.batch: return
         batch, self._waiting = self._waiting, []
     self._finish(batch)
@@ -311,9 +316,9 @@ def decode(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # as `check_photos`
     "Read the photos as `check_photos`, and keep their pixels; compute no features."
     self._ready(rows)
-    how = self.res, self.method, self.body.weights.resample
-    use = lambda i, sha, img: self.pixels.add([sha], to_pixels([img], *how))
-    return check_photos(rows, use=use, side=self.res)
+    cut = lambda img: to_pixels([img], *self.pixels.how).numpy()
+    use = lambda i, facts, x: self.pixels.add(facts[:1], torch.from_numpy(x))
+    return check_photos(rows, use=use, side=self.res, cut=cut, room=self.pixels.bytes)
 
 # %% ../../nbs/api/24_training.features.ipynb #c86e9a92
 @patch
@@ -331,8 +336,8 @@ def __call__(
     try:
         # fastai lets cuDNN try out programs, which takes longer than the photos do; 32 bits stay 32
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            good, skipped = check_photos(rows, use=self._use, side=self.res, known=known,
-                                         label='reading photos, computing features')
+            how = dict(side=self.res, known=known, cut=self._cut, room=3*self.res**2)
+            good, skipped = check_photos(rows, self._use, **how, label='reading photos, computing features')
             if self._waiting: self._finish(self._waiting)
     finally:
         torch.set_num_threads(threads)

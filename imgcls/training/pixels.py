@@ -13,8 +13,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from ..core import UserError, progress
 from ..data.decode import PhotoError, decode, read_photo
+from ..machines import in_portions
 
 # %% ../../nbs/api/23_training.pixels.ipynb #6012fd96
 METHODS = 'crop', 'squish'
@@ -76,7 +77,7 @@ def empty(
         with suppress(OSError): os.unlink(f.name)
 
 # %% ../../nbs/api/23_training.pixels.ipynb #300f0cf8
-def _square(path, sha, side, method, resample, span):
+def _square(path, sha, span, side, method, resample):
     "A photo as a square; `UserError` where it isn't any more what it was."
     again = 'read the photos again (read_photos)'
     try:
@@ -87,12 +88,15 @@ def _square(path, sha, side, method, resample, span):
     except PhotoError as e:
         raise UserError(f"{path} could be read before, and now it can't ({e}); {again}") from None
 
-
-def _each(f, items, label):
-    "Call a function with each item, one thread a core."
-    one_core = dict(initializer=torch.set_num_threads, initargs=(1,))
-    with ThreadPoolExecutor(torch.get_num_threads(), **one_core) as pool:
-        for _ in progress(pool.map(f, items), total=len(items), label=label): pass
+# %% ../../nbs/api/23_training.pixels.ipynb #each0002
+def _squares(rows, use, how, label):
+    "Decode photos and call `use` with the position and the square of each."
+    photos, (side, *_) = [*zip(rows.path, rows.sha256, rows.span)], how
+    made = in_portions(lambda photo: (None, _square(*photo, *how).numpy()), photos,
+                       lambda i, _, x: use(i, torch.from_numpy(x)), room=3*side**2,
+                       threads=torch.get_num_threads(), begin=partial(torch.set_num_threads, 1))
+    with closing(made):
+        for _ in progress(made, len(photos), label): pass
 
 # %% ../../nbs/api/23_training.pixels.ipynb #e5c4a4c8
 KEEP = 4e9  # bytes that a store may take
@@ -179,12 +183,10 @@ class Pixels(Store):
         rows = rows.assign(span=rows.get('span', ''))
         new = rows[~rows.sha256.isin(self.at)].drop_duplicates('sha256')
         if len(self.at)+len(new) <= self.most:
-            def keep(photo): self.add([photo.sha256], self._decoded(photo)[None])
-            _each(keep, [*new.itertuples()], label)
+            shas = new.sha256.tolist()
+            _squares(new, lambda i, x: self.add([shas[i]], x[None]), self.how, label)
         if rows.sha256.isin(self.at).all(): return Squares(self, rows.sha256)
-        out, photos = empty((len(rows), *self.shape), self.dtype), [*rows.itertuples()]
-        def put(i): out[i] = self._decoded(photos[i])
-        _each(put, range(len(photos)), label)
+        out = empty((len(rows), *self.shape), self.dtype)
+        def put(i, x): out[i] = x
+        _squares(rows, put, self.how, label)
         return out
-
-    def _decoded(self, photo): return _square(photo.path, photo.sha256, *self.how, photo.span)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import ExifTags, Image
 from pyarrow import parquet
 
 import imgcls.data.table as table
+from imgcls import machines
 from imgcls.core import UserError
 from imgcls.data.decode import PhotoError, Reason
 from imgcls.data.files import list_photos
@@ -236,11 +236,11 @@ def test_use_gets_every_usable_photo_once(animals):
     rows = list_photos(animals)[0]
     got, threads = {}, set()
 
-    def use(i, sha, img):
+    def use(i, facts, x):
         threads.add(threading.current_thread())
-        got.setdefault(i, []).append((sha, img.size, img.mode))
+        got.setdefault(i, []).append((facts[0], x.shape))
 
-    t, _ = check_photos(rows, use=use, workers=3)
+    t, _ = check_photos(rows, use=use, workers=3, cut=np.array)
     assert sorted(got) == [i for i, p in enumerate(rows.path) if not p.endswith('bad.jpg')]
     assert all(len(v) == 1 for v in got.values()) and threading.main_thread() not in threads
     assert [got[i][0][0] for i in sorted(got)] == t.sha256.tolist()
@@ -249,25 +249,15 @@ def test_use_gets_every_usable_photo_once(animals):
 def test_errors_of_use(animals):
     rows = list_photos(animals)[0]
 
-    def refuse(i, sha, img):
+    def refuse(i, facts, x):
         if i % 2: raise PhotoError(Reason.TOO_SMALL, 'too small for this net')
 
-    t, left_out = check_photos(rows, use=refuse)
+    t, left_out = check_photos(rows, use=refuse, cut=np.array)
     assert len(t) == 11
     assert set(left_out.reason) == {'too small'} and set(left_out.text) == {'too small for this net'}
 
-    def full(i, sha, img): raise OSError(28, 'No space left on device')
-    with pytest.raises(OSError, match='No space'): check_photos(rows, use=full)
-
-
-def test_few_photos_are_under_way_at_once():
-    # a slow consumer must hold back the readers, or else memory grows with the number of photos
-    started = []
-    results = table._in_portions(lambda i: started.append(i), 10_000, workers=2)
-    next(results)
-    time.sleep(.1)
-    assert len(started) <= 5*16
-    results.close()
+    def full(i, facts, x): raise OSError(28, 'No space left on device')
+    with pytest.raises(OSError, match='No space'): check_photos(rows, use=full, cut=np.array)
 
 
 def test_known_photos_are_not_decoded(animals, monkeypatch):
@@ -286,7 +276,7 @@ def test_looks_do_not_depend_on_the_side(tmp_path, pics):
     rows = list_photos(tmp_path)[0]
     plain = check_photos(rows)[0]
     for side in (None, 40, 224):
-        t = check_photos(rows, use=lambda *a: None, side=side)[0]
+        t = check_photos(rows, use=lambda *a: None, side=side, cut=np.array)[0]
         assert t.look.tolist() == plain.look.tolist() and set(t.width) == {700}
 
 
@@ -298,6 +288,68 @@ def test_check_can_be_replaced(animals):
         return check_photos(rows.iloc[:-1])
 
     assert len(read_photos(animals, check=check)) == 21 and calls == [22]
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    "A function after which two processes read photos, or none."
+    if sys.platform != 'linux': pytest.skip('processes read photos on Linux alone')
+    return lambda n: monkeypatch.setattr(machines, '_processes', lambda photos: n)
+
+
+@pytest.fixture
+def all_kinds(animals, pics):
+    "Photos of many kinds, and files that are none."
+    fox, turned = animals/'fox', Image.Exif()
+    turned[ExifTags.Base.Orientation], turned[ExifTags.Base.Model] = 6, 'X100'
+    turned.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = '2024:05:01 10:11:12'
+    pics.picture(1, (90, 60)).save(fox/'turned.jpg', exif=turned)
+    pics.picture(2, (700, 500)).save(fox/'large.jpg')
+    pics.picture(3).convert('CMYK').save(fox/'cmyk.jpg')
+    pics.picture(4).save(fox/'animated.gif', save_all=True, append_images=[pics.picture(5)])
+    pics.picture(6).convert('RGBA').save(fox/'clear.png')
+    pics.picture(7, (8, 8)).save(fox/'least.png')
+    for i, most in enumerate((4000, 250)):
+        x = np.random.default_rng(i).integers(0, most, (40, 40)).astype(np.uint16)
+        Image.fromarray(x).save(fox/f'deep {i}.png')
+    pics.picture(8, (7, 7)).save(fox/'tiny.png')
+    content = pics.encode(pics.picture(9, (400, 300)))
+    (fox/'cut.jpg').write_bytes(content[:len(content)//2])
+    (fox/'empty.jpg').touch()
+    (fox/'page.jpg').write_text('<html>')
+    shutil.copy(fox/'large.jpg', fox/'copy.jpg')
+    return animals
+
+
+def test_processes_find_what_threads_find(all_kinds, processes):
+    rows, found = list_photos(all_kinds)[0], []
+    (all_kinds/'fox'/'large.jpg').rename(all_kinds/'gone.jpg')
+    for n in 0, 2:
+        processes(n)
+        used = {}
+        def use(i, facts, x, used=used):
+            if i % 7 == 0: raise PhotoError(Reason.TOO_SMALL, 'too small for this net')
+            used[i] = facts, x
+        how = dict(side=64, cut=lambda img: np.array(img.resize((40, 30))), room=40*30*3)
+        found.append((check_photos(rows), check_photos(rows, use, **how), used))
+    (a, b, here), (c, d, there) = found
+    for want, got in zip((*a, *b), (*c, *d)): pd.testing.assert_frame_equal(want, got)
+    assert {*a[1].reason} == {'truncated', 'empty file', 'not a photo', 'too small', 'file is missing'}
+    assert {*a[0].span} == {'', '0,4095'} and {*a[0].camera} == {'', 'X100'} and a[0].taken.notna().sum() == 1
+    assert len(here) > 20 and here.keys() == there.keys()
+    for i, (facts, x) in here.items():
+        assert facts == there[i][0] or facts[4] != facts[4]
+        np.testing.assert_array_equal(x, there[i][1])
+
+
+def test_the_table_of_processes_is_that_of_threads(all_kinds, processes):
+    photos = []
+    for n in 0, 2:
+        processes(n)
+        photos.append(read_photos(all_kinds, test=.2))
+    a, b = photos
+    for name in ('df', 'skipped', 'pairs'): pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
+    assert (a.notes, a.id) == (b.notes, b.id) and any('more than 8 bits' in note for note in a.notes)
 
 
 # ---- duplicates

@@ -556,9 +556,9 @@ def test_photos_are_not_read_twice(own, tmp_path, monkeypatch):
     import imgcls.data.table as table
     paths, check = [], table._check_one
 
-    def counted(i, path, *a, **kw):
+    def counted(path, *a):
         paths.append(path)
-        return check(i, path, *a, **kw)
+        return check(path, *a)
     monkeypatch.setattr(table, '_check_one', counted)
     monkeypatch.setenv('IMGCLS_CACHE', str(tmp_path/'cache'))
     st, _ = small(own, tmp_path/'st', sizes=(5, 'all'), seeds=2)

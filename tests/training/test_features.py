@@ -1,5 +1,6 @@
 """Features are what the frozen body gives for a photo, whatever comes with it; none is computed twice."""
 import copy
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from imgcls import machines
 from imgcls.core import UserError
 from imgcls.data.synth import draw, scene_bytes, synth_folder
 from imgcls.data.table import read_photos
@@ -59,6 +61,55 @@ def random_body(arch, seed=0):
 def cosine(a, b):
     a, b = (np.asarray(x, np.float64) for x in (a, b))
     return (a*b).sum(1)/np.linalg.norm(a, axis=1)/np.linalg.norm(b, axis=1)
+
+
+# ---- the same whoever decodes
+
+@pytest.fixture
+def processes(monkeypatch):
+    "A function after which two processes read photos, or none."
+    if sys.platform != 'linux': pytest.skip('processes read photos on Linux alone')
+    return lambda n: monkeypatch.setattr(machines, '_processes', lambda photos: n)
+
+
+@pytest.fixture
+def large_and_small(tmp_path):
+    "Photos larger and smaller than 64 pixels, wide and high; one is damaged."
+    (tmp_path/'photos').mkdir()
+    for i, size in enumerate([(200, 150), (90, 300), (64, 64), (40, 50), (60, 30), (500, 333), (33, 90)]*6):
+        animal, kind = ('fox', 'jpg') if i % 2 else ('deer', 'png')
+        draw(animal, i, side=128).resize(size).save(tmp_path/f'photos/{i}.{kind}')
+    (tmp_path/'photos/2.png').write_bytes((tmp_path/'photos/2.png').read_bytes()[:900])
+    return files(tmp_path/'photos')
+
+
+@pytest.mark.parametrize('method', ['crop', 'squish'])
+def test_features_are_the_same_whoever_decodes(large_and_small, cache, processes, method):
+    torch.rand(500, 500) @ torch.rand(500, 500)  # all threads of PyTorch run when processes are copied
+    got = []
+    for n in 0, 2:
+        cache(f'{n}')
+        processes(n)
+        f = Features('efficientnet_lite0', 64, method)
+        f.keep_pixels = True
+        good, skipped = f(large_and_small)
+        got.append((good, skipped, f[good.sha256.tolist()], f.pixels.of(good)[:], f.computed))
+    (a, bad, X, pixels, n), (b, bad2, X2, pixels2, n2) = got
+    pd.testing.assert_frame_equal(a, b)
+    pd.testing.assert_frame_equal(bad, bad2)
+    assert (n, n2) == (41, 41) and len(bad) == 1 and torch.equal(pixels, pixels2)
+    np.testing.assert_array_equal(X, X2)
+
+
+def test_pixels_alone_are_the_same_whoever_decodes(large_and_small, cache, processes):
+    got = []
+    for n in 0, 2:
+        processes(n)
+        f = Features('cifar_net', 32)
+        good, _ = f.decode(large_and_small)
+        assert len(f.pixels.at) == 41
+        got.append(f.pixels.of(good)[:])
+    assert torch.equal(*got)
 
 
 # ---- the same whatever comes with it

@@ -2,6 +2,7 @@
 import errno
 import gc
 import hashlib
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from imgcls import machines
 from imgcls.core import UserError
 from imgcls.data.decode import decode
 from imgcls.data.synth import draw
@@ -88,6 +90,21 @@ def test_a_photo_that_vanished_is_named(tmp_path, content):
     why = 'lost.png could be read before' if content is None else 'lost.png changed since it was read'
     with pytest.raises(UserError, match=f'{why}.*read the photos again') as e: Pixels(32).of(rows)
     assert '\n' not in str(e.value)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='processes decode on Linux alone')
+@pytest.mark.parametrize('keep', [4e9, 1e3], ids=['kept', 'decoded again'])
+@pytest.mark.parametrize('method', ['crop', 'squish'])
+def test_pixels_are_the_same_whoever_decodes(odd_photos, monkeypatch, method, keep):
+    monkeypatch.setattr(room, 'KEEP', keep)
+    rows, got = odd_photos.sample(40, replace=True, random_state=0), []
+    for n in 0, 2:
+        monkeypatch.setattr(machines, '_processes', lambda photos, n=n: n)
+        got.append(Pixels(48, method).of(rows)[:])
+    assert torch.equal(*got) and len(got[0]) == 40
+    Path(rows.path.iloc[3]).write_bytes(b'')
+    with pytest.raises(UserError, match='changed since it was read; read the photos again'):
+        Pixels(48, method).of(rows)
 
 
 # ---- decoded once
