@@ -24,6 +24,9 @@ settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 # Set before anything imports torch: the workers of `pytest -n` share the cores.
 if 'PYTEST_XDIST_WORKER' in os.environ: os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+# Who is started in the background by a shell without job control is deaf to Ctrl-C, and so are its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
 CHROMIUM_OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
 
