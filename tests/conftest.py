@@ -263,3 +263,11 @@ def _wait_for(process, url, log):
         try: return urlopen(url, timeout=5).close()
         except (URLError, OSError): time.sleep(.2)
     pytest.fail(f'no answer from {url}: {log.read_text()}')
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    "A function after which two processes read photos, or none."
+    if sys.platform != 'linux': pytest.skip('processes read photos on Linux alone')
+    from imgcls import machines
+    return lambda n: monkeypatch.setattr(machines, '_processes', lambda photos: n)

@@ -16,7 +16,6 @@ from PIL import ExifTags, Image
 from pyarrow import parquet
 
 import imgcls.data.table as table
-from imgcls import machines
 from imgcls.core import UserError
 from imgcls.data.decode import PhotoError, Reason
 from imgcls.data.files import list_photos
@@ -288,13 +287,6 @@ def test_check_can_be_replaced(animals):
         return check_photos(rows.iloc[:-1])
 
     assert len(read_photos(animals, check=check)) == 21 and calls == [22]
-
-
-@pytest.fixture
-def processes(monkeypatch):
-    "A function after which two processes read photos, or none."
-    if sys.platform != 'linux': pytest.skip('processes read photos on Linux alone')
-    return lambda n: monkeypatch.setattr(machines, '_processes', lambda photos: n)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Features are what the frozen body gives for a photo, whatever comes with it; none is computed twice."""
 import copy
-import sys
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from imgcls import machines
 from imgcls.core import UserError
 from imgcls.data.synth import draw, scene_bytes, synth_folder
 from imgcls.data.table import read_photos
@@ -64,13 +62,6 @@ def cosine(a, b):
 
 
 # ---- the same whoever decodes
-
-@pytest.fixture
-def processes(monkeypatch):
-    "A function after which two processes read photos, or none."
-    if sys.platform != 'linux': pytest.skip('processes read photos on Linux alone')
-    return lambda n: monkeypatch.setattr(machines, '_processes', lambda photos: n)
-
 
 @pytest.fixture
 def large_and_small(tmp_path):
