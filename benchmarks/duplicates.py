@@ -28,7 +28,7 @@ from imgcls.data import duplicates
 from imgcls.data.datasets import fetch_dataset
 from imgcls.data.decode import decode
 from imgcls.data.duplicates import near_duplicates
-from imgcls.data.looks import LOOK_SIDE, _cut, cuts, dots, look, waves
+from imgcls.data.looks import ALIKE, LOOK_SIDE, _cut, cuts, dots, look, waves
 
 
 def saved(img, fmt='JPEG', **how):
@@ -148,11 +148,11 @@ def in_full(looks, pairs):
             for turned, own in enumerate((kinds, duplicates._turned(kinds))):
                 flips = np.einsum('nkd,nkd->nk', own, target[which]) @ duplicates._FLIPS.T
                 tried.append(pd.DataFrame(dict(pair=which, i=i, j=j, cut=cut, turned=turned,
-                                               flip=flips.argmax(1), likeness=flips.max(1).round(3))))
+                                               flip=flips.argmax(1), likeness=flips.max(1).round(2))))
     best = pd.concat(tried).sort_values(['likeness', 'i'], ascending=[False, True], kind='stable')
     best = best.drop_duplicates('pair')
     best = best[best.likeness >= duplicates._PROPOSED]
-    found[best.pair[duplicates._agreement(looks, best) >= duplicates._ALIKE]] = True
+    found[best.pair[duplicates._agreement(looks, best) >= ALIKE]] = True
     return found
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from ..core import progress
 from .decode import Reason
 from .files import skipped, skipped_table
-from .looks import PARTS, agreement, cuts, dots, waves
+from .looks import ALIKE, PARTS, agreement, cuts, dots, waves
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #dupl0103
 _INDEXES = 20  # cabinets
@@ -124,11 +124,11 @@ _FLIPS = np.array([[1, sx, sy, sx*sy] for sy in (1, -1) for sx in (1, -1)], np.f
 _ONCE = 1024  # pairs: they stay in the processor's cache
 
 
-def _by_flip(a, b, i, j):
-    "n × 4: likeness of the waves a[i] and b[j] in four positions."
-    parts = [np.einsum('nkd,nkd->nk', a[i[k:k+_ONCE]], b[j[k:k+_ONCE]].astype(np.float32))
+def _by_flip(kinds, filed, i, j):
+    "n × 4: likeness of the waves kinds[i] and those of the filed photos j in four positions."
+    parts = [np.einsum('nkd,nkd->nk', kinds[i[k:k+_ONCE]], filed.kinds[j[k:k+_ONCE]].astype(np.float32))
              for k in range(0, len(i), _ONCE)]
-    return np.concatenate([np.empty((0, 4), np.float32), *parts]) @ _FLIPS.T
+    return np.concatenate([np.empty((0, 4), np.float32), *parts]) @ _FLIPS.T * filed.unit[j, None]
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #dupl0017
 _PARTNERS, _CROWD = 10, .97  # partners of a photo; likeness in a crowd
@@ -143,18 +143,26 @@ def _best(i, j, likeness, flip):
     return i[best], j[best], likeness[best], flip[best]
 
 
-def _compare(kinds, own, filed, cabinets):
+def _alike(kinds, own, signs, filed, i, j):
+    "Those of the pairs i, j that are alike and not the same photo, with their likeness and flip."
+    may = _by_signs(signs, filed.signs, i, j)
+    i, j = i[may], j[may]
+    flips = _by_flip(kinds, filed, i, j)
+    likeness = flips.max(1)
+    keep = np.flatnonzero((likeness >= _PROPOSED) & (own[i] != j))
+    return i[keep], j[keep], likeness[keep], flips[keep].argmax(1)
+
+
+def _compare(kinds, own, filed, cabinets, size=65_536):
     "Pairs i, j, likeness, flip of photos `own` and those in some cabinets; and which of them are in a crowd."
     signs, found, crowd = _signs(kinds), [], []
     for index, cabinet in enumerate(filed.cabinets[:cabinets]):
         i, j = _met(kinds, index, filed.effort.drawers, *cabinet)
-        may = _by_signs(signs, filed.signs, i, j)
-        i, j = i[may], j[may]
-        flips = _by_flip(kinds, filed.kinds, i, j)
-        likeness = flips.max(1)
-        keep = np.flatnonzero((likeness >= _PROPOSED) & (own[i] != j))
-        found.append((own[i[keep]], j[keep], likeness[keep], flips[keep].argmax(1)))
-        many = np.bincount(i[keep][likeness[keep] >= _CROWD], minlength=len(own)) >= _PARTNERS
+        parts = [slice(lo, lo+size) for lo in range(0, max(len(i), 1), size)]  # a crowd's pairs need much memory
+        alike = [_alike(kinds, own, signs, filed, i[part], j[part]) for part in parts]
+        i, j, likeness, flip = map(np.concatenate, zip(*alike))
+        found.append((own[i], j, likeness, flip))
+        many = np.bincount(i[likeness >= _CROWD], minlength=len(own)) >= _PARTNERS
         crowd.append(own[many])
         if many.any(): kinds, own, signs = kinds[~many], own[~many], signs[:, ~many]
         if not len(own): break
@@ -178,10 +186,12 @@ _Effort = namedtuple('_Effort', 'cabinets if_cut drawers even')  # `even`: a lea
 _FULL, _LESS = _Effort(_INDEXES, _INDEXES, len(_PROBES), 1), _Effort(_INDEXES, 12, 6, .16)
 
 
-def _in_blocks(search, n, label, size=1024):
+def _in_blocks(search, n, label, size=4096):
     "What `search` returns for each slice of n photos."
+    threads = min(os.cpu_count() or 1, 16)
+    size = min(size, n//threads + 1)
     parts = [slice(lo, lo + size) for lo in range(0, n, size)]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         return list(progress(pool.map(search, parts), len(parts), label))
 
 
@@ -189,8 +199,8 @@ class _Filed:
     "Photos by their waves, laid alike; those `at` some positions, which are not flat, are in cabinets."
     def __init__(self, looks):
         n = len(looks)
-        self.kinds, self.signs = np.empty((n, 4, PARTS), np.float16), np.empty((4, n), np.uint64)
-        self.turned = np.empty(n, bool)
+        self.kinds, self.unit = np.empty((n, 4, PARTS), np.int8), np.empty(n, np.float32)  # whole numbers of units
+        self.signs, self.turned = np.empty((4, n), np.uint64), np.empty(n, bool)
         _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies')
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
         self.effort = _FULL if len(self.at) <= _LARGE else _LESS
@@ -201,7 +211,9 @@ class _Filed:
         kinds = waves(dots(looks))
         self.turned[part] = turned = _lean(kinds) < 0
         kinds[turned] = _turned(kinds[turned])
-        self.kinds[part], self.signs[:, part] = kinds, _signs(kinds)
+        self.unit[part] = unit = np.maximum(abs(kinds).max((1, 2)), 1e-9)/127
+        self.kinds[part] = np.round(kinds/unit[:, None, None])
+        self.signs[:, part] = _signs(kinds)
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #duplk024
 _TURNED = np.array([0, 2, 1, 3])  # a flip, seen from over the diagonal
@@ -241,7 +253,7 @@ def _proposed(looks):
     pairs = pd.concat(_searched(looks) or [none], ignore_index=True)
     # two photos are as like each other both ways, but for rounding
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1),
-                         likeness=pairs.likeness.round(3))
+                         likeness=pairs.likeness.round(2))
     return pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #dupl0025
@@ -251,7 +263,7 @@ def _agreement(looks, pairs):
         p = pairs[part]
         how = (p[c].to_numpy() for c in ('cut', 'turned', 'flip'))
         return agreement(*(looks[p[c]] for c in 'ij'), *how)
-    return np.concatenate([np.empty(0), *_in_blocks(agree, len(pairs), 'comparing the dots', 32)])
+    return np.concatenate([np.empty(0), *_in_blocks(agree, len(pairs), 'comparing the dots', 128)])
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #duplk026
 def _twins(number):
@@ -270,9 +282,6 @@ def _photos(pairs, number):
     return np.unique(np.sort(both[both[:, 0] != both[:, 1]], axis=1), axis=0)
 
 # %% ../../nbs/api/14_data.duplicates.ipynb #2775d970
-_ALIKE = .8  # of the fine detail
-
-
 def near_duplicates(
     rows: pd.DataFrame,  # photos with path, sha256 and look
 ) -> pd.DataFrame:  # a, b (paths) and kind: 'same' (file) or 'near' (look)
@@ -284,7 +293,7 @@ def near_duplicates(
     paths = rows.path[~again]
     number, looks = pd.factorize(rows.look[~again].to_numpy())
     pairs = pd.concat([_twins(number), _proposed(looks)])
-    pairs = _photos(pairs[_agreement(looks, pairs) >= _ALIKE], number)
+    pairs = _photos(pairs[_agreement(looks, pairs) >= ALIKE], number)
     a, b = (paths.iloc[pairs[:, k]].to_numpy() for k in (0, 1))
     near = pd.DataFrame(dict(a=a, b=b, kind='near'))
     return pd.concat([pd.DataFrame(same, columns=near.columns), near], ignore_index=True).astype(str)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from imgcls.data import duplicates
 from imgcls.data.decode import decode
 from imgcls.data.duplicates import near_duplicates
-from imgcls.data.looks import cuts, dots, look, look_at, waves
+from imgcls.data.looks import ALIKE, cuts, dots, look, look_at, waves
 
 
 def scene(n, size=(224, 168)):
@@ -125,13 +125,13 @@ def in_full(looks):
         for turned, own in enumerate((kinds, duplicates._turned(kinds))):
             flips = np.einsum('ikd,jkd->ijk', own, target) @ duplicates._FLIPS.T
             i, j = np.nonzero(flips.max(2) >= duplicates._PROPOSED)
-            found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(3), cut=cut,
+            found.append(pd.DataFrame(dict(i=which[i], j=j, likeness=flips.max(2)[i, j].round(2), cut=cut,
                                            flip=flips.argmax(2)[i, j], turned=turned)))
     pairs = pd.concat(found, ignore_index=True)
     pairs = pairs[pairs.i != pairs.j]
     pairs = pairs.assign(lo=pairs[['i', 'j']].min(axis=1), hi=pairs[['i', 'j']].max(axis=1))
     pairs = pairs.sort_values(['likeness', 'i'], ascending=[False, True]).drop_duplicates(['lo', 'hi'])
-    pairs = pairs[duplicates._agreement(looks, pairs) >= duplicates._ALIKE]
+    pairs = pairs[duplicates._agreement(looks, pairs) >= ALIKE]
     return {*zip(pairs.lo, pairs.hi)}
 
 
