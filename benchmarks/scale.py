@@ -34,7 +34,7 @@ STAGES = {  # where a function is called from, its name → what it does
     ('imgcls.studies.study', '_features_ready'): 'find the features again',
     ('imgcls.studies.study', '_make_all'): 'make all runs, finding the features included',
     ('imgcls.studies.study', '_closed'): 'open the study'}
-PROGRAM = """import json, resource, sys, time
+PROGRAM = """import json, sys, time
 from importlib import import_module
 import imgcls.cli
 stages = {stages}
@@ -66,8 +66,8 @@ class loading:
 imgcls.cli._loading = loading
 wrap()
 code = imgcls.cli.main()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e3
-print(json.dumps(dict(stages=seconds, peak_mb=peak)))
+from imgcls.studies.runs import peak_mb
+print(json.dumps(dict(stages=seconds, peak_mb=peak_mb())))
 sys.exit(code)"""
 
 

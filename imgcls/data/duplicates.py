@@ -186,7 +186,7 @@ _Effort = namedtuple('_Effort', 'cabinets if_cut drawers even')  # `even`: a lea
 _FULL, _LESS = _Effort(_INDEXES, _INDEXES, len(_PROBES), 1), _Effort(_INDEXES, 12, 6, .16)
 
 
-def _in_blocks(search, n, label, size=4096):
+def _in_blocks(search, n, label, size):
     "What `search` returns for each slice of n photos."
     threads = min(os.cpu_count() or 1, 16)
     size = min(size, n//threads + 1)
@@ -201,7 +201,7 @@ class _Filed:
         n = len(looks)
         self.kinds, self.unit = np.empty((n, 4, PARTS), np.int8), np.empty(n, np.float32)  # whole numbers of units
         self.signs, self.turned = np.empty((4, n), np.uint64), np.empty(n, bool)
-        _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies')
+        _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies', 1024)
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
         self.effort = _FULL if len(self.at) <= _LARGE else _LESS
         sort = lambda part: _cabinet(self.kinds, self.at, part.start)
@@ -241,10 +241,14 @@ def _search(at, looks, filed):
     return pd.concat(found, ignore_index=True)
 
 
+_OPEN = 32_768  # drawers of a cabinet that are open at once
+
+
 def _searched(looks):
     "Tables of pairs, a block of photos each."
     filed = _Filed(looks)
-    return _in_blocks(lambda part: _search(filed.at[part], looks, filed), len(filed.at), 'comparing photos')
+    search = lambda part: _search(filed.at[part], looks, filed)
+    return _in_blocks(search, len(filed.at), 'comparing photos', _OPEN//filed.effort.drawers)
 
 
 def _proposed(looks):

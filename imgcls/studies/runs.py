@@ -102,10 +102,13 @@ def machine() -> str:  # such as 'AMD EPYC, 2 cores, Linux x86_64'
 # %% ../../nbs/api/34_studies.runs.ipynb #6f9e61f4
 def peak_mb() -> float:  # megabytes; NaN where the system doesn't tell
     "Return the most memory this process has had at once."
+    with suppress(OSError):  # Linux; `getrusage` would count what the program had that started this one
+        if found := re.search(r'^VmHWM:\s*(\d+) kB', Path('/proc/self/status').read_text(), re.M):
+            return int(found[1])*1024/1e6
     try:
         import resource
     except ImportError: return float('nan')  # Windows
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e6
 
 # %% ../../nbs/api/34_studies.runs.ipynb #351de58d
 class Shared:

@@ -1,5 +1,7 @@
 """Runs: what defines them, who may make them, and what they keep of the photos they belong to."""
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -244,6 +246,14 @@ def test_probabilities_are_matched_by_content(photos, tmp_path):
 
 
 # Whole or not at all
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='other systems do not tell')
+def test_the_memory_of_a_program_is_not_that_of_the_one_that_started_it():
+    large = np.ones(150_000_000)  # 1.2 GB
+    code = 'from imgcls.studies.runs import peak_mb; print(peak_mb())'
+    told = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    assert 50 < float(told) < large.nbytes/1e6 < room.peak_mb()
+
 
 def test_a_training_that_fails_leaves_nothing(photos, folder, monkeypatch):
     spec, = frozen(photos)
