@@ -158,7 +158,7 @@ def _compare(kinds, own, filed, cabinets, size=65_536):
     signs, found, crowd = _signs(kinds), [], []
     for index, cabinet in enumerate(filed.cabinets[:cabinets]):
         i, j = _met(kinds, index, filed.effort.drawers, *cabinet)
-        parts = [slice(lo, lo+size) for lo in range(0, max(len(i), 1), size)]  # a crowd's pairs need much memory
+        parts = [slice(lo, lo+size) for lo in range(0, max(len(i), 1), size)]  # a crowd has very many pairs
         alike = [_alike(kinds, own, signs, filed, i[part], j[part]) for part in parts]
         i, j, likeness, flip = map(np.concatenate, zip(*alike))
         found.append((own[i], j, likeness, flip))
