@@ -197,9 +197,10 @@ def _in_blocks(search, n, label, size):
 
 class _Filed:
     "Photos by their waves, laid alike; those `at` some positions, which are not flat, are in cabinets."
+    # `kinds`: waves as whole numbers of a `unit` that each photo has for itself
     def __init__(self, looks):
         n = len(looks)
-        self.kinds, self.unit = np.empty((n, 4, PARTS), np.int8), np.empty(n, np.float32)  # whole numbers of units
+        self.kinds, self.unit = np.empty((n, 4, PARTS), np.int8), np.empty(n, np.float32)
         self.signs, self.turned = np.empty((4, n), np.uint64), np.empty(n, bool)
         _in_blocks(lambda part: self.take(part, looks[part]), n, 'seeking copies', 1024)
         self.at = np.flatnonzero(self.kinds.any((1, 2)))
