@@ -27,7 +27,7 @@ import torch
 from imgcls.cache import cache_dir
 from imgcls.core import atomic
 from imgcls.data.synth import synth_folder
-from imgcls.data.table import COLUMNS, Photos
+from imgcls.data.table import read_photos
 from imgcls.studies.runs import machine, versions
 from imgcls.training.features import Features
 from imgcls.training.finetune import fit_tuned
@@ -73,10 +73,9 @@ def draw(data, name, seed, n=100, scored=300):
 
 
 def job_of(rows, valid, body, res, seed):
-    "A job on photos as they are: not checked, in the order given."
-    df = pd.concat([rows.assign(split='train'), valid.assign(split='test')])
-    photos = Photos(df.reindex(columns=COLUMNS, fill_value=''))
-    return Job(photos, rows, Features(body, res), seed)
+    "A job on photos."
+    photos = read_photos(pd.concat([rows.assign(split='train'), valid.assign(split='test')]))
+    return Job(photos, photos.train(), Features(body, res), seed)
 
 
 def trained(task):

@@ -39,12 +39,20 @@ from imgcls.training.callbacks import (
     freeze_depthwise,
     training_precision,
 )
-from .engine import at_once, depthwise, free_memory, keep_memory, layout, precision
+from imgcls.training.engine import (
+    Engine,
+    at_once,
+    depthwise,
+    free_memory,
+    keep_memory,
+    layout,
+    precision,
+)
 from .features import fold_batchnorm, norm_pairs
 from .head import Fit, fit_head, score_logits
-from .learner import EpochLog, weighted_loss
+from .learner import Averaged, EpochLog, weighted_loss
 from .models import Body
-from .stages import cached_views, cut, lower_engine, stages
+from .stages import cached_views, cut, part_engine, stages, through
 from .tensors import Tensors, augment, normalised, tensor_dls
 
 # %% ../../nbs/api/31_training.finetune.ipynb #5a5af611
@@ -106,14 +114,14 @@ def choose(
     bs = max(2, min(recipe.bs, most_photos(n)))
     fewest = 6 if n < 5000 and not heavy else 4
     epochs = recipe.epochs or min(12, max(fewest, math.ceil(110*bs/n)))
-    lr = recipe.lr
-    if lr is None: lr = 7e-4*max(11, bs)/32 if known else 3e-3
+    filters, lr = bool(depthwise(body.module)), recipe.lr
+    if lr is None: lr = 7e-4*min(max(11, bs), 32 if filters else 16)/32 if known else 3e-3
     share = _share(recipe, n, known, heavy)
     at = sum(s.share <= share for s in steps[:-1]) if share else 0
     views = recipe.views or epochs if recipe.augment else 1
     views = max(1, min(views, int(MEMORY//max(1, n*size(at))))) if at else 1
     share = steps[at-1].share if at else 0.
-    return Choice(epochs, lr, bs, at, len(steps), share, views, known, bool(depthwise(body.module)))
+    return Choice(epochs, lr, bs, at, len(steps), share, views, known, filters)
 
 # %% ../../nbs/api/31_training.finetune.ipynb #89a90472
 @torch.inference_mode()
@@ -153,23 +161,19 @@ class _Tuning:
                 'change it with fine_tune:share=…:epochs=…:lr=…:views=…')
 
 # %% ../../nbs/api/31_training.finetune.ipynb #a81098c0
-@torch.inference_mode()
-def _scores(model, x, prepare=None):
-    "What a model makes of photos or activations; `prepare` makes a batch of them ready."
-    model.eval()
-    out, p = [], next(model.parameters())
-    order, few = layout(model, p.device), at_once(p.device, p.dtype)
-    for i in range(0, len(x), few):
-        a = prepare(x[i:i+few], 0) if prepare else x[i:i+few].float()
-        out.append(model(a.contiguous(memory_format=order)).float().cpu())
-    return torch.cat(out)
+def _made(run, x, width, prepare):
+    "What an engine makes of photos or activations: photos × width."
+    out = torch.empty(len(x), width)
+    through(run, x, out, prepare)
+    return out
 
 # %% ../../nbs/api/31_training.finetune.ipynb #f3d8c571
 @patch
 def train_head(self: _Tuning, x, x_test, prepare=None):
     "Train the head on photos or activations of the training photos; this is the first epoch."
     job = self.job
-    X, X_test = (_scores(self.upper, a, prepare).half().numpy() for a in (x, x_test))
+    run = part_engine(self.upper, x.shape[1:], job.device, len(x)+len(x_test), job.say)
+    X, X_test = (_made(run, a, job.body.n_features, prepare).half().numpy() for a in (x, x_test))
     fit = fit_head(X, self.y, X_test, self.y_test, len(job.classes), seed=job.seed, weights=job.weights)
     self.head.load_state_dict(fit.state)
     row = dict(fit.epochs.iloc[-1], epoch=1, seconds=time.perf_counter()-self.start)
@@ -205,7 +209,7 @@ def data(self: _Tuning):
         other_views = normalised(w.mean, w.std, augment if self.recipe.augment else None)
         return Tensors(x, y, other_views), Tensors(x_test, y_test, ready)
     photos = self.choice.views*len(x) + len(x_aside) + len(x_test)
-    self.engine = lower_engine(self.lower, self.job.res, self.job.device, photos, self.job.say)
+    self.engine = part_engine(self.lower, x.shape[1:], self.job.device, photos, self.job.say)
     A_aside, A_test = (self.below(p)[0] if len(p) else p for p in (x_aside, x_test))
     del x_aside, x_test  # where activations are kept, the photos are needed no more
     self.aside = A_aside, None
@@ -228,15 +232,23 @@ def learner(self: _Tuning, train_on, score_on, cbs):
     if layout(self.model, job.device) == torch.channels_last: all_cbs.append(ChannelsLast())
     if self.dtype == torch.float16: all_cbs.append(MixedPrecision())
     elif self.dtype != torch.float32: all_cbs.append(Autocast(self.dtype))
-    if c.pretrained: all_cbs.append(FrozenNorm())
+    if c.pretrained: all_cbs += [FrozenNorm(), Averaged()]
     if on_card: all_cbs.append(CapturedStep(job.say))
     return Learner(dls, self.model, loss, opt_func=adamw, cbs=[*all_cbs, *cbs], default_cbs=False)
 
 # %% ../../nbs/api/31_training.finetune.ipynb #a634360c
 @patch
+def scores(self: _Tuning, x, prepare):
+    "What the trained model makes of photos or activations, in 32 bits: photos × classes."
+    shape = at_once(self.job.device, torch.float32), *x.shape[1:]
+    run = Engine(self.model.eval(), shape, self.job.device, torch.float32)
+    return _made(run, x, len(self.job.classes), prepare)
+
+
+@patch
 def score_again(self: _Tuning, log, test):
     "Replace the figures of the last epoch by those in 32 bits; `test` are the `Tensors` of the test photos."
-    scores, probs = score_logits(_scores(self.model, test.x, test.prepare), test.y.cpu())
+    scores, probs = score_logits(self.scores(test.x, test.prepare), test.y.cpu())
     log.rows[-1] |= scores
     log.probs[-1] = probs
 
@@ -248,12 +260,14 @@ def learn(self: _Tuning, cbs):
     learn = self.learner(*self.data(), cbs)
     steps = c.epochs*len(learn.dls.train)
     log = EpochLog(steps, job.label, self.head_epoch, self.start, 'body', job.on_epoch)
+    kept = dict(diary=log, average=learn.averaged) if c.pretrained else dict(diary=log)
     if self.head_epoch: log.keep(self.model)  # the head alone is worth keeping
     with learn.no_logging(), quiet():
         learn.fit_one_cycle(c.epochs, c.lr, pct_start=recipe.warmup, wd=recipe.wd, moms=(.9, .9, .9),
-                            cbs=[Resume(job.resume, job.seed, dict(diary=log), job.say), log])
+                            cbs=[Resume(job.resume, job.seed, kept, job.say), log])
     log.put_back(self.model)
-    if self.dtype != torch.float32: self.score_again(log, learn.dls.valid.dataset)
+    exact = self.dtype == torch.float32 and log.rows[-1]['phase'] == 'body'
+    if not exact: self.score_again(log, learn.dls.valid.dataset)
     return log
 
 # %% ../../nbs/api/31_training.finetune.ipynb #3643c6ad
@@ -289,7 +303,7 @@ def unfold_batchnorm(
 def temperature(self: _Tuning):
     "The temperature that suits the photos held out; 1 when there are none."
     if not len(self.y_aside): return 1.
-    return fit_temperature(_scores(self.model, *self.aside).softmax(1).numpy(), self.y_aside, sigma=.25)
+    return fit_temperature(self.scores(*self.aside).softmax(1).numpy(), self.y_aside, sigma=.25)
 
 # %% ../../nbs/api/31_training.finetune.ipynb #423fc22b
 @patch

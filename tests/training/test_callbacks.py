@@ -26,7 +26,7 @@ from imgcls.training.callbacks import (
     adamw,
     freeze_depthwise,
 )
-from imgcls.training.learner import EpochLog, weighted_loss
+from imgcls.training.learner import Averaged, EpochLog, weighted_loss
 from imgcls.training.models import load_body
 from imgcls.training.pixels import to_pixels
 from imgcls.training.tensors import Tensors, augment, normalised, tensor_dls
@@ -154,7 +154,7 @@ class Changing(Half):
 
 
 SORTS = {'fp32': [], 'bf16': [Autocast], 'fp16': [Half], 'fp16, scales change': [Changing],
-         'frozen norms, channels last': [FrozenNorm, ChannelsLast]}
+         'frozen norms, channels last': [FrozenNorm, ChannelsLast], 'averaged': [FrozenNorm, Averaged]}
 
 
 def depthwise_net():
@@ -338,6 +338,41 @@ def test_on_a_card_a_captured_training_is_the_same(photos, sort, broken):
     assert all(p.grad is None for p in learn.model.parameters())
     assert torch.rand(1, device='cuda').isfinite(), 'random numbers are there, also after an error'
 
+# ---- the average of the last steps
+
+class Steps(Callback):
+    "The weights after each step, and those that each epoch is scored with."
+    def before_fit(self): self.learned, self.scored = [], []
+
+    def _now(self): return {k: v.clone() for k, v in self.model.state_dict().items()}
+
+    def after_batch(self): (self.learned if self.training else self.scored).append(self._now())
+
+
+def test_the_average_of_the_last_steps_is_scored_and_kept(photos):
+    plain, ours = Steps(), Steps()
+    captured(photos, FrozenNorm(), plain)
+    learn, _, _ = captured(photos, FrozenNorm(), ours, Averaged(.7))
+    for a, b in zip(plain.learned, ours.learned, strict=True):
+        for k, v in a.items(): assert torch.equal(v, b[k]), 'it changes what is learned'
+    want, ends = None, []
+    for i, now in enumerate(plain.learned):
+        d = min(.7, (2+i)/(11+i))
+        start = new_state() if want is None else want
+        want = {k: d*start[k]+(1-d)*v if v.is_floating_point() else v for k, v in now.items()}
+        if (i+1) % 5 == 0: ends.append(want)
+    for got, want in zip([*ours.scored, learn.model.state_dict()], [*ends, ends[-1]], strict=True):
+        for k, v in want.items(): torch.testing.assert_close(got[k], v, rtol=1e-4, atol=1e-6)
+    x, y = photos
+    with torch.no_grad(): probs = learn.model.eval()(normalised(HALF, HALF)(x[36:], 0)).softmax(1)
+    np.testing.assert_allclose(learn.book.probs[-1], probs, atol=1e-3)
+
+
+def new_state():
+    torch.manual_seed(3)
+    return depthwise_net().state_dict()
+
+
 # ---- after an interruption
 
 class Interrupt(Callback):
@@ -359,7 +394,7 @@ class Count(Callback):
     def after_batch(self): self.batches += self.training
 
 
-WAYS = ['adamw', 'adam', 'sgd', 'fine_tune']
+WAYS = ['adamw', 'adam', 'sgd', 'fine_tune', 'averaged']
 
 
 def new_net():
@@ -376,15 +411,19 @@ def new_learner(photos, way, seed=3):
     torch.manual_seed(seed)
     train = Tensors(x[:32], y[:32], normalised(HALF, HALF, augment))
     dls = tensor_dls(train, Tensors(x[32:], y[32:], normalised(HALF, HALF)), ['a', 'b'], 8)
-    opts = dict(adamw=adamw, adam=Adam, sgd=lambda p, **kw: SGD(p, **{**kw, 'mom': .9}), fine_tune=Adam)
+    opts = dict(adam=Adam, sgd=lambda p, **kw: SGD(p, **{**kw, 'mom': .9}), fine_tune=Adam)
     more = dict(splitter=two_groups) if way == 'fine_tune' else {}
-    return Learner(dls, new_net(), nn.CrossEntropyLoss(), opt_func=opts[way], **more)
+    return Learner(dls, new_net(), nn.CrossEntropyLoss(), opt_func=opts.get(way, adamw), **more)
 
 
 def trained(photos, way, file=None, before=None, seed=0):
     "A training of four epochs, cut short in the epoch `before`; the model, the figures and the rates."
     learn, book, count = new_learner(photos, way), EpochLog(16), Count()
-    cbs = [Resume(file, seed, dict(diary=book)), book, count, *([Interrupt(before)] if before else [])]
+    cbs, kept = [book, count, *([Interrupt(before)] if before else [])], dict(diary=book)
+    if way == 'averaged':
+        kept['average'] = Averaged()
+        cbs += [FrozenNorm(), kept['average']]
+    cbs.append(Resume(file, seed, kept))
     with learn.no_bar(), learn.no_logging():
         try:
             if way == 'fine_tune': learn.fine_tune(3, base_lr=.02, cbs=cbs)
@@ -424,7 +463,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(photos, unbroke
     assert not [p for p in tmp_path.iterdir() if p.name[0] == '.']
 
 
-@pytest.mark.parametrize('way', ['adamw', 'fine_tune'])
+@pytest.mark.parametrize('way', ['adamw', 'fine_tune', 'averaged'])
 def test_a_training_cut_short_after_its_last_epoch(photos, unbroken, tmp_path, way):
     "Killed while the model was being written: nothing is left to train, and all that was learned is there."
     trained(photos, way, tmp_path/'k.pt')
