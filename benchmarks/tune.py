@@ -317,9 +317,11 @@ def threads(here):
 def add(result, name, here, measured):
     "Put the trainings of a set into the result, and compare them."
     s = SETS[name]
-    runs = result['sets'].get(name, {}).get('runs', {}) | measured
+    before, now = result['sets'].get(name, {}), time.strftime('%Y-%m-%d %H:%M')
+    runs = before.get('runs', {}) | measured
+    ended = {c: now if c in measured else before.get('ended', {}).get(c, before['when']) for c in runs}
     one = dict(of={k: v for k, v in s._asdict().items() if k != 'seeds'},
-               when=time.strftime('%Y-%m-%d %H:%M'), machine=here, versions=versions(), runs=runs)
+               when=now, ended=ended, machine=here, versions=versions(), runs=runs)
     result['sets'][name] = one
     if {'fastai', 'fine_tune'} <= set(runs): compare_set(one)
 

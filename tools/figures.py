@@ -174,10 +174,18 @@ def tuned():
         seeds that draw other training photos; {_fastai_seeds(compared)}, so that its luck with photos and
         weights is in every line. The training loop does
         {min(loop):.0%} to {max(loop):.0%} of the photos a second of the bare step (forward, backward,
-        optimizer). Peak memory {max(c['peak_mb'] for c in compared):,} MB. Machines: {named}; torch
+        optimizer). Peak memory {max(c['peak_mb'] for c in compared):,} MB. {_not_in_turn(sets)}
+        Machines: {named}; torch
         {_versions(sets, 'torch')}, fastai {_versions(sets, 'fastai')}; body efficientnet_lite0 unless the
         table names another. `python benchmarks/tune.py` makes these figures."""),
         _prose(_what_is_compared(compared)), _prose(_threads())])
+
+
+def _not_in_turn(sets):
+    "Which sets were measured again in a part of their trainings only."
+    apart = [f"{name} ({s['ended']['fastai']} and {s['ended']['fine_tune']})" for name, s in sets.items()
+             if s.get('ended') and s['ended']['fastai'] != s['ended']['fine_tune']]
+    return f"Not in turn, but fastai earlier and fine_tune later: {'; '.join(apart)}." if apart else ''
 
 
 def _what_is_compared(compared):
