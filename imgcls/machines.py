@@ -372,11 +372,12 @@ def in_portions(
     items: Sequence,  # what there is to do
     use: Callable | None = None,  # of (position, result, array), in this process, to another result
     room: int = 0,  # the most bytes that an array has; where that is not known, threads do it
+    each: int = 1,  # photos, say, that an item holds: from a thousand on, processes can be worth it
     threads: int = 1,  # where threads do it
     begin: Callable | None = None,  # called first in each thread
 ) -> Iterator[tuple[int, object]]:  # position and result of each item, as they come
     "Do something with each of many items, in threads or in processes."
-    n = _processes(len(items)) if room or not use else 0
+    n = _processes(len(items)*each) if room or not use else 0
     size = max(1, min(32 if n else 16, len(items)//(4*(n or threads)), 5_000_000//max(1, room)))
     copies = _copies(n, do, items, size, room)  # before a bar is drawn
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from fastai.callback.core import TrainEvalCallback
+from fastai.callback.core import Callback, CancelValidException, TrainEvalCallback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from fastai.torch_core import set_seed
@@ -161,10 +161,10 @@ class _Tuning:
                 'change it with fine_tune:share=…:epochs=…:lr=…:views=…')
 
 # %% ../../nbs/api/31_training.finetune.ipynb #a81098c0
-def _made(run, x, width, prepare):
+def _made(run, x, width, prepare, label):
     "What an engine makes of photos or activations: photos × width."
     out = torch.empty(len(x), width)
-    through(run, x, out, prepare)
+    through(run, x, out, prepare, label=label)
     return out
 
 # %% ../../nbs/api/31_training.finetune.ipynb #f3d8c571
@@ -173,7 +173,8 @@ def train_head(self: _Tuning, x, x_test, prepare=None):
     "Train the head on photos or activations of the training photos; this is the first epoch."
     job = self.job
     run = part_engine(self.upper, x.shape[1:], job.device, len(x)+len(x_test), job.say)
-    X, X_test = (_made(run, a, job.body.n_features, prepare).half().numpy() for a in (x, x_test))
+    made = (_made(run, a, job.body.n_features, prepare, 'upper body') for a in (x, x_test))
+    X, X_test = (features.half().numpy() for features in made)
     fit = fit_head(X, self.y, X_test, self.y_test, len(job.classes), seed=job.seed, weights=job.weights)
     self.head.load_state_dict(fit.state)
     row = dict(fit.epochs.iloc[-1], epoch=1, seconds=time.perf_counter()-self.start)
@@ -233,18 +234,33 @@ def learner(self: _Tuning, train_on, score_on, cbs):
     if self.dtype == torch.float16: all_cbs.append(MixedPrecision())
     elif self.dtype != torch.float32: all_cbs.append(Autocast(self.dtype))
     if c.pretrained: all_cbs += [FrozenNorm(), Averaged()]
-    if on_card: all_cbs.append(CapturedStep(job.say))
+    all_cbs.append(CapturedStep(job.say) if on_card else _Scoring(self))
     return Learner(dls, self.model, loss, opt_func=adamw, cbs=[*all_cbs, *cbs], default_cbs=False)
 
 # %% ../../nbs/api/31_training.finetune.ipynb #a634360c
 @patch
-def scores(self: _Tuning, x, prepare):
-    "What the trained model makes of photos or activations, in 32 bits: photos × classes."
-    shape = at_once(self.job.device, torch.float32), *x.shape[1:]
-    run = Engine(self.model.eval(), shape, self.job.device, torch.float32)
-    return _made(run, x, len(self.job.classes), prepare)
+def scores(self: _Tuning, x, prepare, dtype=torch.float32):
+    "What the model makes of photos or activations: photos × classes."
+    model = nn.Sequential(self.upper, self.head).eval()  # without what callbacks have done to `model`
+    if dtype != torch.float32: model = copy.deepcopy(model)
+    shape = at_once(self.job.device, dtype), *x.shape[1:]
+    return _made(Engine(model, shape, self.job.device, dtype), x, len(self.job.classes), prepare, 'scoring')
 
+# %% ../../nbs/api/31_training.finetune.ipynb #sc000001
+class _Scoring(Callback):
+    "A fastai callback that scores the test photos on all cores; fastai's own loop over them is left out."
+    order = EpochLog.order + 1
 
+    def __init__(self, tuning): self.tuning = tuning
+
+    def before_validate(self):
+        test, last = self.dls.valid.dataset, self.epoch == self.n_epoch-1
+        dtype = torch.float32 if last else self.tuning.dtype
+        self.epoch_log.out = [self.tuning.scores(test.x, test.prepare, dtype)]
+        self.epoch_log.answers = [test.y]
+        raise CancelValidException
+
+# %% ../../nbs/api/31_training.finetune.ipynb #sc000003
 @patch
 def score_again(self: _Tuning, log, test):
     "Replace the figures of the last epoch by those in 32 bits; `test` are the `Tensors` of the test photos."
@@ -266,7 +282,8 @@ def learn(self: _Tuning, cbs):
         learn.fit_one_cycle(c.epochs, c.lr, pct_start=recipe.warmup, wd=recipe.wd, moms=(.9, .9, .9),
                             cbs=[Resume(job.resume, job.seed, kept, job.say), log])
     log.put_back(self.model)
-    exact = self.dtype == torch.float32 and log.rows[-1]['phase'] == 'body'
+    last = torch.float32 if job.device.type != 'cuda' and not log.notes else self.dtype
+    exact = last == torch.float32 and log.rows[-1]['phase'] == 'body'
     if not exact: self.score_again(log, learn.dls.valid.dataset)
     return log
 
@@ -326,7 +343,7 @@ def whole(self: _Tuning):
 def fit_tuned(
     job,  # a `Job`: photos, body, resolution, seed, weights of the classes, device, where to resume
     recipe,  # `FineTune`, or what has its fields
-    cbs: tuple = (),  # more fastai callbacks; they see activations where others see photos
+    cbs: tuple = (),  # more fastai callbacks: they see activations, and on a processor no test photos
 ) -> Fit:  # `learner` is the trained module: the body and a linear head
     "Fine-tune a body, which is not changed; raise `LossIsNaN` when not one epoch ends with a number."
     keep_memory()

@@ -77,26 +77,46 @@ def empty(
         with suppress(OSError): os.unlink(f.name)
 
 # %% ../../nbs/api/23_training.pixels.ipynb #300f0cf8
-def _square(path, sha, span, side, method, resample):
-    "A photo as a square; `UserError` where it isn't any more what it was."
+def _array(path, sha, span, side, method):
+    "What counts of a photo; `UserError` where it isn't any more what it was."
     again = 'read the photos again (read_photos)'
     try:
         data = read_photo(path)
         if hashlib.sha256(data+span.encode()).hexdigest() != sha:
             raise UserError(f'{path} changed since it was read; {again}')
-        return to_pixels([decode(data, side, span)], side, method, resample)[0]
+        return cut_out(decode(data, side, span), method)
     except PhotoError as e:
         raise UserError(f"{path} could be read before, and now it can't ({e}); {again}") from None
 
+# %% ../../nbs/api/23_training.pixels.ipynb #each0004
+_TOGETHER = 1_000_000  # bytes
+
+
+def _resized(photos, side, method, resample):
+    "Photos as squares, in order."
+    out, same = [], []
+    for photo in photos:
+        x = _array(*photo, side, method)
+        if same and (x.shape != same[0].shape or x.nbytes*len(same) >= _TOGETHER):
+            out.append(resize(same, side, resample))
+            same = []
+        same.append(x)
+    return torch.cat([*out, resize(same, side, resample)])
+
 # %% ../../nbs/api/23_training.pixels.ipynb #each0002
 def _squares(rows, use, how, label):
-    "Decode photos and call `use` with the position and the square of each."
-    photos, (side, *_) = [*zip(rows.path, rows.sha256, rows.span)], how
-    made = in_portions(lambda photo: (None, _square(*photo, *how).numpy()), photos,
-                       lambda i, _, x: use(i, torch.from_numpy(x)), room=3*side**2,
+    "Decode photos and call `use` with the positions and the squares of some of them."
+    photos, square = [*zip(rows.path, rows.sha256, rows.span)], 3*how[0]**2
+    few = max(1, min(16, _TOGETHER//square))
+    def do(i): return min(few, len(photos)-i), _resized(photos[i:i+few], *how).numpy()
+    def done(k, n, x):
+        use(slice(k*few, k*few+n), torch.from_numpy(x))
+        return n
+    made = in_portions(do, range(0, len(photos), few), done, room=few*square, each=few,
                        threads=torch.get_num_threads(), begin=partial(torch.set_num_threads, 1))
     with closing(made):
-        for _ in progress(made, len(photos), label): pass
+        each = (i for _, n in made for i in range(n))
+        for _ in progress(each, len(photos), label): pass
 
 # %% ../../nbs/api/23_training.pixels.ipynb #e5c4a4c8
 KEEP = 4e9  # bytes that a store may take
@@ -184,9 +204,9 @@ class Pixels(Store):
         new = rows[~rows.sha256.isin(self.at)].drop_duplicates('sha256')
         if len(self.at)+len(new) <= self.most:
             shas = new.sha256.tolist()
-            _squares(new, lambda i, x: self.add([shas[i]], x[None]), self.how, label)
+            _squares(new, lambda some, x: self.add(shas[some], x), self.how, label)
         if rows.sha256.isin(self.at).all(): return Squares(self, rows.sha256)
         out = empty((len(rows), *self.shape), self.dtype)
-        def put(i, x): out[i] = x
+        def put(some, x): out[some] = x
         _squares(rows, put, self.how, label)
         return out

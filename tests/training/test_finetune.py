@@ -184,6 +184,22 @@ def test_the_model_is_the_one_that_was_scored(photos, lite, tuned, share):
     assert np.abs(got-fit.probs[0]).max() > .1, 'nothing was learned after the head'
 
 
+@pytest.mark.parametrize('numbers', [torch.float32, torch.bfloat16], ids=str)
+def test_each_epoch_tells_of_the_model_as_it_then_was(photos, lite, monkeypatch, numbers):
+    monkeypatch.setattr(finetune, 'training_precision', lambda *a: (numbers, 'as asked'))
+    seen = []
+
+    class Ask(Callback):
+        def after_epoch(self):
+            model = nn.Sequential(*self.model)  # in 32 bits, whatever callbacks have done to `model`
+            with torch.no_grad(): scores = model(self.dls.valid.dataset.x[:].float())
+            seen.append(nn.functional.cross_entropy(scores, self.dls.valid.dataset.y).item())
+    fit = fit_tuned(job_of(photos, lite), replace(QUICK, epochs=3), cbs=[Ask()])
+    apart = np.abs(fit.epochs.valid_loss[1:].to_numpy()-seen)
+    assert len(set(seen)) == 3 and apart.max() < (1e-4 if numbers == torch.float32 else .02)
+    assert apart[-1] < 1e-4, 'the last epoch is scored in 32 bits'
+
+
 def test_what_was_not_to_change_has_not(photos, lite):
     module = lite.module
     before, grads = copy.deepcopy(module.state_dict()), [p.requires_grad for p in module.parameters()]

@@ -107,6 +107,20 @@ def test_pixels_are_the_same_whoever_decodes(odd_photos, monkeypatch, method, ke
         Pixels(48, method).of(rows)
 
 
+@pytest.mark.parametrize('together', [1, 5_000, 1_000_000], ids='{} bytes together'.format)
+def test_photos_of_all_shapes_keep_their_places(tmp_path, monkeypatch, together):
+    monkeypatch.setattr(room, '_TOGETHER', together)
+    sides = [(32, 32)]*18 + [(40, 30), (32, 32), (300, 200)] + [(24, 36)]*18
+    for i, (w, h) in enumerate(sides):
+        draw(('fox', 'deer')[i % 2], i, side=300).resize((w, h)).save(tmp_path/f'{i:02}.png')
+    rows, bar = table(sorted(tmp_path.iterdir())), []
+    monkeypatch.setattr(room, 'progress', lambda items, total, label: bar.append(total) or items)
+    got = Pixels(24, 'squish').of(rows)[:]
+    for x, path in zip(got, rows.path, strict=True):
+        assert torch.equal(x, to_pixels([decode(Path(path).read_bytes(), 24)], 24, 'squish')[0]), path
+    assert bar == [39]
+
+
 # ---- decoded once
 
 @pytest.fixture
