@@ -76,6 +76,16 @@ def test_where_it_is_done(both):
 
 
 @linux
+@pytest.mark.parametrize('each, copies', [(1, False), (9, False), (10, True)])
+def test_what_an_item_holds_counts(monkeypatch, each, copies):
+    "A hundred items of ten photos each are a thousand photos."
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: range(16))
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 16)
+    pids = {pid for _, pid in in_portions(lambda n: (os.getpid(), None), range(100), each=each)}
+    assert (os.getpid() in pids) != copies
+
+
+@linux
 def test_arrays_without_room(processes):
     "Threads do the work where nobody said how large the arrays are; larger ones than was said are an error."
     def whose(n): return os.getpid(), draw(1)[1]
