@@ -7,8 +7,8 @@
 
 Each training is a process of its own. Its clock starts when everything is imported and ends with the last
 epoch: for fastai it counts `fine_tune` alone, for ours also decoding, the lower body and the head. The three
-contenders take turns; fastai has three seeds where one takes under three minutes, else one. On a machine
-with a GPU all of it runs there, and the figures go to benchmarks/tune-cuda.json.
+contenders take turns; fastai has three seeds where there are at most 1,000 training photos, else one. On a
+machine with a GPU all of it runs there, and the figures go to benchmarks/tune-cuda.json.
 """
 import argparse
 import json
@@ -279,8 +279,8 @@ def measure(name, data, shared, contenders):
     table = photos_of(data, name).save(cache_dir('bench')/f'{name}.parquet')
     runs, seeds = {c: [] for c in contenders}, SETS[name].seeds
     for i in range(max(3, seeds)):
-        quick = i < 3 and runs.get('fastai') and runs['fastai'][0]['seconds'] < 180
-        if 'fastai' in runs and (i == 0 or quick):
+        few = i < 3 and runs.get('fastai') and runs['fastai'][0]['photos'] <= 1000
+        if 'fastai' in runs and (i == 0 or few):
             runs['fastai'].append(train(name, 'fastai', min(i, seeds-1), table, shared))
         if i >= seeds: continue
         if 'fine_tune' in runs: runs['fine_tune'].append(train(name, 'fine_tune', i, table, shared))
