@@ -260,6 +260,7 @@ def compare(runs, weights):
     of = {s: (of_seed(plain, s), of_seed(ours, s)) for s in {r['seed'] for r in plain}}
     finals = [statistics.median(r['rows'][-1][1] for r in plain) for plain, _ in of.values()]
     sooner, head = zip(*(crossing(*both) for both in of.values()))
+    sooner = [round(s, 1) for s in sooner] if None not in sooner else []
     total, seconds = middle(plain, 'seconds'), middle(ours, 'seconds')
     accuracies = [r['rows'][-1][1] for r in ours]
     share_of_processor = round(middle(ours, 'cpu_seconds')/middle(plain, 'cpu_seconds'), 3)
@@ -267,7 +268,7 @@ def compare(runs, weights):
     return dict(fastai=round(float(np.mean(finals)), 4), fastai_all=finals, fastai_seconds=total,
                 fine_tune=round(float(np.mean(accuracies)), 4), fine_tune_all=accuracies,
                 fine_tune_seconds=seconds, whole=round(total/seconds, 1),
-                crossing=round(statistics.median(sooner), 1) if None not in sooner else None,
+                crossing=statistics.median(sooner) if sooner else None, crossing_all=sooner,
                 head_alone=weights != 'random' and all(head),
                 share_of_time=round(seconds/total, 3), share_of_processor=share_of_processor,
                 **paired(of[0][1][0], of[0][0][0]), loop_share=loop_share,

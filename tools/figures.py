@@ -148,6 +148,7 @@ def _tuned_row(name, one, letter):
     ours = f"{_percent(c['fine_tune'])}{_range(c['fine_tune_all'])}, {c['fine_tune_seconds']:.0f} s"
     low, high = (f'{100*x:+.1f}' for x in c['interval'])
     crossing = f"{c['crossing']:.1f} ×" if c['crossing'] else 'not reached'
+    if len(c['crossing_all']) > 1: crossing += f" ({min(c['crossing_all'])} to {max(c['crossing_all'])})"
     plain = f"{_percent(c['fastai'])}{_range(c['fastai_all'])}, {c['fastai_seconds']:.0f} s"
     return [f'{SETS[name]} ({letter})', plain, ours, frozen, f"{c['whole']:.1f} ×",
             crossing + '²'*c['head_alone'], f"{100*c['difference']:+.1f} ({low} to {high})"]
@@ -191,13 +192,16 @@ def _not_in_turn(sets):
 def _what_is_compared(compared):
     head = sum(c['head_alone'] for c in compared)
     return f"""
-        "Whole against whole" divides the seconds of the two trainings. "To fastai's accuracy" divides the
-        seconds after which each first has the accuracy with which fastai ends; fastai may have it an epoch
-        or more before its end. ² In {head} of the {len(compared)} sets our head alone has it, before the
-        body learns: there this figure says more about frozen features than about fine-tuning. "Points
-        better": on the photos of seed 0, with the interval of these two classifiers on other test photos;
-        the luck of the training photos is not in it, for the spread over seeds see the ranges.
-        [How our figures are checked](truth.ipynb) says what such an interval is worth."""
+        "Whole against whole" divides the seconds of the two trainings. "To fastai's accuracy"
+        divides the seconds after which each first has the accuracy with which fastai ends; fastai
+        may have it an epoch or more before its end. With several seeds of fastai it is the median,
+        with the range. From random weights fastai ends about where guessing does, so when it first
+        is there is mostly luck. ² In {head} of the {len(compared)} sets our head alone has it,
+        before the body learns: there this figure says more about frozen features than about
+        fine-tuning. "Points better": on the photos of seed 0, with the interval of these two classifiers
+        on other test photos; the luck of the training photos is not in it, for the spread over
+        seeds see the ranges. [How our figures are checked](truth.ipynb) says what such an interval
+        is worth."""
 
 
 def _threads():
