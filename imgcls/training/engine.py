@@ -68,9 +68,11 @@ def free_memory():
 def at_once(
     device: torch.device,  # where the body runs
     dtype: torch.dtype,  # its numbers
+    side: int = 96,  # of the photos, in pixels
 ) -> int:  # photos
     "Return how many photos go through a body at once: more would hardly be faster, and take more memory."
-    return 16 if device.type == 'cpu' and dtype == torch.float32 else 64
+    if device.type != 'cpu' or dtype != torch.float32: return 64
+    return min(64, max(16, 16*96**2//side**2))
 
 # %% ../../nbs/api/22_training.engine.ipynb #cg000102
 def sent(

@@ -243,7 +243,7 @@ def scores(self: _Tuning, x, prepare, dtype=torch.float32):
     "What the model makes of photos or activations: photos × classes."
     model = nn.Sequential(self.upper, self.head).eval()  # without what callbacks have done to `model`
     if dtype != torch.float32: model = copy.deepcopy(model)
-    shape = at_once(self.job.device, dtype), *x.shape[1:]
+    shape = at_once(self.job.device, dtype, self.job.res), *x.shape[1:]
     return _made(Engine(model, shape, self.job.device, dtype), x, len(self.job.classes), prepare, 'scoring')
 
 # %% ../../nbs/api/31_training.finetune.ipynb #sc000001

@@ -17,7 +17,7 @@ from imgcls.data.synth import synth_folder
 from imgcls.data.table import read_photos
 from imgcls.training import engine as engine_room
 from imgcls.training import features as features_room
-from imgcls.training.engine import Engine, OnnxEngine, engine, fetched, keep_memory, onnx_graph
+from imgcls.training.engine import Engine, OnnxEngine, at_once, engine, fetched, keep_memory, onnx_graph
 from imgcls.training.features import Features
 
 SHAPE, CPU = (4, 3, 32, 32), torch.device('cpu')
@@ -35,6 +35,12 @@ class Small(nn.Module):
 class Picky(Small):
     "A network that no exporter can write down: which way it goes depends on the photos."
     def forward(self, x): return super().forward(x)*(2 if x.mean() > 0 else 1)
+
+
+@pytest.mark.parametrize('side, photos', [(16, 64), (32, 64), (64, 36), (96, 16), (224, 16), (4000, 16)])
+def test_more_small_photos_go_through_a_body_at_once(side, photos):
+    assert at_once(CPU, torch.float32, side) == photos
+    assert at_once(CPU, torch.bfloat16, side) == 64
 
 
 @pytest.fixture
