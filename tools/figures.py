@@ -147,11 +147,11 @@ def _tuned_row(name, one, letter):
         frozen = f"{_percent(accuracy)}, {runs['frozen'][0]['seconds']:.0f} s"
     ours = f"{_percent(c['fine_tune'])}{_range(c['fine_tune_all'])}, {c['fine_tune_seconds']:.0f} s"
     low, high = (f'{100*x:+.1f}' for x in c['interval'])
-    crossing = f"{c['crossing']:.1f} ×" if c['crossing'] else 'not reached'
+    crossing = f"{c['crossing']:.1f} ×" + '²'*c['head_alone'] if c['crossing'] else 'not reached'
     if len(c['crossing_all']) > 1: crossing += f" ({min(c['crossing_all'])} to {max(c['crossing_all'])})"
     plain = f"{_percent(c['fastai'])}{_range(c['fastai_all'])}, {c['fastai_seconds']:.0f} s"
     return [f'{SETS[name]} ({letter})', plain, ours, frozen, f"{c['whole']:.1f} ×",
-            crossing + '²'*c['head_alone'], f"{100*c['difference']:+.1f} ({low} to {high})"]
+            crossing, f"{100*c['difference']:+.1f} ({low} to {high})"]
 
 
 def _versions(sets, library): return ' and '.join(sorted({s['versions'][library] for s in sets.values()}))
