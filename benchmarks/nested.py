@@ -3,9 +3,10 @@
     python benchmarks/nested.py                # CIFAR-10's bird, deer and frog at 96 px; ten minutes
     python benchmarks/nested.py --sizes 20,100 # smaller ones: a minute
 
-Whole new processes with cold caches, the two in turn. Of each run the table says how many seconds it took
-and how many of them went into what the runs of a study share or could share: decoding, and the views as they
-are (of training and test photos) through the lower body. The rest is the training of its own weights.
+Whole new processes with cold caches, the two in turn. Of each run the table says how many seconds it took,
+how many of them went into what the runs of a study share or could share (decoding, and training and test
+photos as they are through the lower body), and how many into the scoring of the test photos after each epoch.
+The rest is the training of its own weights, on so many photos: each counts once an epoch.
 """
 import argparse
 import json
@@ -26,7 +27,7 @@ import json, sys, time
 from imgcls.studies import study as room
 from imgcls.training import finetune, stages
 
-took = dict(decoding=0., below=0., views=0.)
+took = dict(decoding=0., below=0., views=0., scoring=0., passes=0)
 
 def timed(owner, name, kind):
     plain = getattr(owner, name)
@@ -37,8 +38,14 @@ def timed(owner, name, kind):
     setattr(owner, name, f)
 
 timed(finetune._Tuning, 'pixels', lambda *a, **kw: 'decoding')
+timed(finetune._Tuning, 'scores', lambda *a, **kw: 'scoring')
+learn = finetune._Tuning.learn
+def counted(self, *args):
+    took['passes'] += self.choice.epochs*len(self.y)
+    return learn(self, *args)
+finetune._Tuning.learn = counted
 def as_it_is(run, x, prepare, out, seed=0, label=''): return seed % 1_000_003 == 0
-timed(stages, '_through', lambda *a, **kw: 'below' if as_it_is(*a, **kw) else 'views')
+timed(stages, 'through', lambda *a, **kw: 'below' if as_it_is(*a, **kw) else 'views')
 made = []
 def note(*args, **kw):
     start, before = time.perf_counter(), dict(took)
@@ -86,7 +93,7 @@ def main():
         shared = r['decoding']+r['below']
         print(f"  {r['run']}: {r['seconds']:.1f} s, of which decoding {r['decoding']:.1f}, photos as they "
               f"are through the lower body {r['below']:.1f} ({shared/r['seconds']:.1%}), "
-              f"other views {r['views']:.1f}")
+              f"other views {r['views']:.1f}, scoring {r['scoring']:.1f}; {r['passes']:,} photos trained on")
 
 
 if __name__ == '__main__': main()

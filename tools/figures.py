@@ -301,18 +301,23 @@ def before():
 
 def _nested_row(r):
     size = r['run'].split('-')[-3]
-    return [size, f"{r['seconds']:.0f}", f"{r['decoding']:.1f}", f"{r['below']:.1f}", f"{r['views']:.1f}"]
+    seconds = [f'{r[part]:.1f}' for part in ('decoding', 'below', 'views', 'scoring')]
+    return [size, f"{r['seconds']:.0f}", *seconds, f"{r['passes']:,}"]
 
 
 def nested():
     bench = _read('nested')
     every, largest = bench['every'], bench['largest']
-    head = ['photos a class', 'seconds', 'decoding', 'as they are', 'other views']
+    head = ['photos a class', 'seconds', 'decoding', 'as they are', 'other views', 'scoring',
+            'photos trained on']
+    passes = [r['passes'] for r in every['runs']]
     return _table(head, [_nested_row(r) for r in every['runs']])+'\n\n'+_prose(f"""
         fine_tune on CIFAR-10's bird, deer and frog at 96 px: all of it in one study {every['process']:.0f} s,
         the largest size alone {largest['process']:.0f} s, whole processes with nothing cached: a ratio of
         {bench['ratio']:.2f}. Decoding, and the photos as they are through the lower body, are what runs could
-        share; photos are decoded once a study. The rest of the time a run trains weights of its own.
+        share; photos are decoded once a study. Each run has weights of its own to train and, after each
+        epoch, to score with. A photo that it trains on counts once an epoch: {sum(passes):,} in all,
+        {sum(passes)/passes[-1]:.2f} times as many as the largest size alone.
         `python benchmarks/nested.py` ({bench['machine']}, torch {bench['versions']['torch']}).""")
 
 
