@@ -239,13 +239,39 @@ def _in_terminal(items, total, label):
     finally: bar.stop()
 
 
+class _Place:
+    "Where a bar stands among the outputs of a cell."
+    cell, free = '', []  # the message that made the cell run; its places whose bars have ended
+
+    @classmethod
+    def next(cls):
+        "A place that is free; a new one only where there is none."
+        from IPython import get_ipython
+        cell = get_ipython().kernel.get_parent().get('header', {}).get('msg_id')
+        if cls.cell != cell: cls.cell, cls.free = cell, []
+        return cls.free.pop() if cls.free else cls(cls.free)
+
+    def __init__(self, free):
+        from IPython.display import HTML, display
+        self.free, self.html = free, HTML
+        self.output = display(HTML(''), display_id=True)
+
+    def add_child(self, bar): self.bar = bar  # fastprogress calls this and the next
+
+    def show(self):
+        drawn = self.bar.progress  # a text up to fastprogress 1.0
+        self.output.update(self.html(drawn) if isinstance(drawn, str) else drawn)
+
+    def leave(self):
+        self.output.update(self.html(''))
+        self.free.append(self)
+
+
 def _in_notebook(items, total, label):
     from fastprogress.fastprogress import progress_bar
-    bar = progress_bar(items, total=total, leave=False)
-    bar.comment = label
-    try: yield from bar
-    finally:
-        if hasattr(bar, 'out'): bar.on_iter_end()  # clears it, also where the work ends early
+    place = _Place.next()
+    try: yield from progress_bar(items, total=total, parent=place, comment=label)
+    finally: place.leave()
 
 # %% ../nbs/api/00_core.ipynb #45d9094f
 def progress(

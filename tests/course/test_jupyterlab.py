@@ -151,6 +151,22 @@ def test_bars_go_to_the_end_and_a_learner_says_how_good_it_is(lab, page):
     assert 'accuracy' in last and 'test photos' in last and '95 % interval' in last and '0x' not in last
 
 
+def test_many_bars_hide_no_result(lab, page):
+    many = """from imgcls.core import progress
+for _ in progress(range(60), label='outer'):
+    for _ in progress(range(2), label='inner'): pass
+print('the result')"""
+    lab.write('many.ipynb', many, "for _ in progress(range(2), label='again'): pass")
+    lab.open(page, 'many.ipynb')
+    page.evaluate(BARS)
+    lab.run_all(page)
+    page.get_by_text('the result', exact=True).wait_for()
+    first, second = lab.outputs(page)
+    assert len(first) == 3 and len(second) == 1  # a place for each of two bars, and the result
+    assert not page.get_by_text('Show more outputs').count()
+    assert max(page.evaluate('window.bars')) == 1 and not page.locator('.jp-OutputArea progress').count()
+
+
 @pytest.mark.parametrize('path', ['course/01_first_classifier.ipynb', *with_our_widgets()])
 def test_notebook(path, lab, page, root, tmp_path):
     "Lesson 1, and every notebook that shows the explorer or the cleaner."
@@ -160,6 +176,7 @@ def test_notebook(path, lab, page, root, tmp_path):
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     lab.run_all(page)
     assert not wrong(lab, page) and not popups(page)
+    assert max(map(len, lab.outputs(page))) < 20  # JupyterLab hides what follows the fiftieth
     shown = widget_cells(lab, page)
     assert shown or '/01_' in path
     for i in shown:
