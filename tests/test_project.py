@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT/'nbs').rglob('[!._]*.ipynb'))
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('[!._]*.ipynb') if p.parent.name != '.ipynb_checkpoints')
 ROOMS = {m[2]: int(m[1]) for p in (ROOT/'nbs/api').glob('*.ipynb') if (m := re.fullmatch(r'(\d\d)_([\w.]+)',
                                                                                          p.stem))}
 each_notebook = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)

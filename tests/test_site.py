@@ -81,7 +81,8 @@ def violations(page):
 # ---- files
 
 def test_every_notebook_has_a_page(site, root):
-    names = [p.relative_to(root/'nbs') for p in (root/'nbs').rglob('[!._]*.ipynb')]
+    notebooks = [p for p in (root/'nbs').rglob('[!._]*.ipynb') if p.parent.name != '.ipynb_checkpoints']
+    names = [p.relative_to(root/'nbs') for p in notebooks]
     want = {p.with_name(re.sub(r'^\d\d_', '', p.stem)+'.html').as_posix() for p in names}
     assert len(want) > 50 and not {p for p in want if not (site/p).is_file()}
 

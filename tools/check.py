@@ -33,14 +33,18 @@ def _exported():
         return sorted(stale+changed)
 
 
+def _notebooks():
+    "All notebooks, without the copies that JupyterLab keeps of those it has opened."
+    return [p for p in sorted((ROOT/'nbs').rglob('[!._]*.ipynb')) if p.parent.name != '.ipynb_checkpoints']
+
+
 def _unclean():
     "Notebooks that `nbdev_clean` would change."
     def clean(p):
         nb = read_nb(p)
         clean_nb(nb)
         return nb2str(nb)
-    notebooks = sorted((ROOT/'nbs').rglob('[!._]*.ipynb'))
-    return [p.relative_to(ROOT).as_posix() for p in notebooks if clean(p) != p.read_text(encoding='utf-8')]
+    return [p.relative_to(ROOT).as_posix() for p in _notebooks() if clean(p) != p.read_text(encoding='utf-8')]
 
 
 def _readme():
@@ -61,7 +65,7 @@ def _environment():
 def _texts():
     "What people read: the cells of each notebook, and README.md."
     texts = {'README.md': (ROOT/'README.md').read_text(encoding='utf-8')}
-    for p in sorted((ROOT/'nbs').rglob('[!._]*.ipynb')):
+    for p in _notebooks():
         texts[p.relative_to(ROOT).as_posix()] = '\n'.join(c.source for c in read_nb(p).cells)
     return texts
 

@@ -121,7 +121,8 @@ def main():
     rooms = modules(root)
     print_rooms(rooms)
     print_functions(rooms)
-    notebooks = sorted((root/'nbs').rglob('[!._]*.ipynb'))
+    own = lambda p: p.parent.name != '.ipynb_checkpoints'  # JupyterLab's copies
+    notebooks = [p for p in sorted((root/'nbs').rglob('[!._]*.ipynb')) if own(p)]
     print_cells('reference', [p for p in notebooks if re.match(r'\d', p.name) and 'course' not in p.parts])
     course = [p for p in notebooks if 'course' in p.parts]
     print_cells('course', course)

@@ -60,7 +60,8 @@ def with_our_widgets():
     "The notebooks that show the explorer or the cleaner."
     nbs = Path(__file__).resolve().parents[2]/'nbs'
     def cells(p): return json.loads(p.read_text(encoding='utf-8'))['cells']
-    found = [p for p in sorted(nbs.rglob('*.ipynb')) if any(ours(c.get('outputs', [])) for c in cells(p))]
+    own = [p for p in sorted(nbs.rglob('*.ipynb')) if p.parent.name != '.ipynb_checkpoints']
+    found = [p for p in own if any(ours(c.get('outputs', [])) for c in cells(p))]
     return [p.relative_to(nbs).as_posix() for p in found]
 
 

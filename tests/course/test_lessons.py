@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COURSE = ROOT/'nbs/course'
 LESSONS = sorted(COURSE.glob('0*.ipynb'))
 SOLUTIONS = sorted((COURSE/'solutions').glob('0*.ipynb'))
-PAGES = sorted(COURSE.rglob('[!._]*.ipynb'))
+PAGES = [*LESSONS, *sorted(COURSE.glob('[!._0]*.ipynb')), *SOLUTIONS]
 STEPS = ['Photos', 'Split', 'Train', 'Measure', 'Look']
 name = lambda p: p.relative_to(COURSE).as_posix()
 each_lesson = pytest.mark.parametrize('path', LESSONS, ids=name)
