@@ -195,8 +195,8 @@ def _what_is_compared(compared):
         "Whole against whole" divides the seconds of the two trainings. "To fastai's accuracy"
         divides the seconds after which each first has the accuracy with which fastai ends; fastai
         may have it an epoch or more before its end. With several seeds of fastai it is the median,
-        with the range. From random weights fastai ends about where guessing does, so when it first
-        is there is mostly luck. ² In {head} of the {len(compared)} sets our head alone has it,
+        with the range. On clothing from random weights fastai ends about where guessing does, so
+        when it first is there is mostly luck. ² In {head} of the {len(compared)} sets our head alone has it,
         before the body learns: there this figure says more about frozen features than about
         fine-tuning. "Points better": on the photos of seed 0, with the interval of these two classifiers
         on other test photos; the luck of the training photos is not in it, for the spread over
