@@ -22,6 +22,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
+from tune import where
 
 from imgcls.cache import cache_dir
 from imgcls.data.synth import synth_folder
@@ -167,7 +168,8 @@ def embedded(shared, data, tmp, rounds):
     st = Study(tmp/'study')
     bought = steps(st)[['size_to', 'difference', 'low', 'high', 'verdict']].to_dict('records')
     final = final_table(st)[['size', 'seeds', 'accuracy', 'low', 'high', 'sd']].to_dict('records')
-    return dict(process=r['process'], peak_mb=r['peak_mb'], runs=r['runs'], steps=bought, final=final)
+    return dict(machine=where(), process=r['process'], peak_mb=r['peak_mb'], runs=r['runs'], steps=bought,
+                final=final)
 
 
 def embedded_spread(shared, data, tmp, rounds):
